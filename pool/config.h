@@ -1,0 +1,120 @@
+// Configuration: profiles (what a sandbox looks like) and the pool's own options. Aggregates with
+// defaults; from_toml() reads an operator's file, validate() says what is wrong with a value.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "pool/job.h"
+
+namespace hatchery {
+
+/// A read-only (unless `writable`) bind of a host path into the sandbox, for directories or files.
+struct BindMount {
+  std::string source;        ///< Absolute host path; trusted: the operator's.
+  std::string target;        ///< Absolute path in the sandbox.
+  bool writable = false;
+  bool optional = false;     ///< Skipped when the source does not exist at start.
+  bool executable = true;    ///< false: noexec.
+  bool operator==(const BindMount&) const = default;
+};
+
+enum class NetworkMode : std::uint8_t {
+  kNone,  ///< Own network namespace, only lo, up. The default.
+  kHost,  ///< The host's network: for CI jobs whose operator says so.
+};
+
+/// What the seccomp filter answers to a refused call of the built-in policy.
+enum class RefusedCall : std::uint8_t {
+  kErrno,  ///< EPERM. The default.
+  kKill,   ///< The job is killed: outcome forbidden syscall, with number and name.
+};
+
+struct Profile {
+  std::string name = "default";
+
+  /// "" builds the root from binds of the host (`binds`, /etc files of `etc`); else a directory that is
+  /// the whole root, mounted read-only.
+  std::string root_directory = {};
+  /// Binds added to (or, with root_directory, laid over) the root. default_profile() fills in the host's /usr, /bin, ….
+  std::vector<BindMount> binds = {};
+  /// Paths in the sandbox hidden under an empty read-only file or directory; missing ones are skipped.
+  std::vector<std::string> masked_paths = {};
+
+  std::uint64_t tmp_bytes = 256ULL << 20;   ///< /tmp; charged to the job's memory. Beyond: ENOSPC.
+  std::uint64_t work_bytes = 256ULL << 20;  ///< /w
+  std::uint64_t shm_bytes = 64ULL << 20;    ///< /dev/shm
+  std::uint64_t tmpfs_inodes = 65'536;      ///< Of each tmpfs. Beyond: ENOSPC.
+
+  std::string hostname = "sandbox";
+  NetworkMode network = NetworkMode::kNone;
+  /// The kernel's time namespace, where it has one.
+  bool time_namespace = true;
+
+  /// "" is the built-in policy; else the path of an OCI runtime-spec seccomp JSON file.
+  std::string seccomp_policy = {};
+  RefusedCall refused_call = RefusedCall::kErrno;
+  /// SELinux type of jobs, "" for none. Demanding one on a host without SELinux refuses the profile.
+  std::string selinux_type = {};
+
+  /// Environment of a job that names none.
+  std::vector<std::string> env = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w", "LANG=C.UTF-8"};
+
+  Limits defaults = {};  ///< For fields that a job leaves out. default_profile() sets every bounded one.
+  Limits maximums = {};  ///< A job that asks for more is refused; absent: no maximum.
+
+  std::uint32_t slots_min = 1;     ///< Ready at all times. 1 to slots_max.
+  std::uint32_t slots_max = 2;     ///< 1 to 4,096; default_profile(): the number of CPUs.
+  std::uint32_t slot_idle_ms = 10'000;  ///< A slot above the minimum that idles this long is removed.
+};
+
+/// The built-in profile "default": Debian's compilers and interpreters run in it as packaged.
+Profile default_profile();
+
+struct PoolConfig {
+  /// At least one; names differ. The first is the default.
+  std::vector<Profile> profiles = {default_profile()};
+  /// Jobs waiting at once, all clients together. At the limit submit() refuses with a retry hint.
+  std::uint32_t queue_max = 4'096;
+  /// Slots' host uids and gids: [uid_base, uid_base + uid_count), two each. Pools on one host may share
+  /// the range; a lock keeps their slots apart.
+  std::uint32_t uid_base = 0x70000000;
+  std::uint32_t uid_count = 65'536;
+  /// Name of this pool's cgroups and lock: letters, digits, '-', '_'. "" makes a name of its own.
+  std::string name = {};
+  /// Locks live here; made if missing.
+  std::string state_directory = "/run/hatchery";
+  /// cgroup below which the pool makes its own, relative to each hierarchy's mount; "" finds it: the own
+  /// group when it is delegated, else the root of each hierarchy.
+  std::string cgroup_parent = {};
+  /// The hatchery-zygote executable; "" looks beside the running program, then at the installed place.
+  std::string zygote_path = {};
+  /// Bound of an orderly shutdown: after it what is left is killed.
+  std::uint32_t shutdown_ms = 5'000;
+  /// Bytes that the file store may hold.
+  std::uint64_t store_bytes_max = 1ULL << 30;
+
+  /// First wrong field, with the remedy.
+  Result<void> validate() const;
+};
+
+/// Parses a profile or pool file. Keys are those of `hatchery doctor --print-config`; an unknown key or a
+/// wrong value is an Error "file:line:column: key: what; remedy". `file_name` is for messages only.
+Result<PoolConfig> config_from_toml(std::string_view text, const std::string& file_name);
+/// Reads the file, then as above.
+Result<PoolConfig> config_from_file(const std::string& path);
+/// A commented TOML text that gives exactly `config` when it is read back.
+std::string config_to_toml(const PoolConfig& config);
+
+/// "1.5s", "200ms", "90" (seconds); "64MiB", "1G", "4096"; both used by TOML, JSON and the command line.
+Result<Nanoseconds> parse_duration(std::string_view text);
+Result<std::uint64_t> parse_bytes(std::string_view text);
+
+/// Fills the absent fields of `asked` from the profile, refuses what exceeds its maximums.
+Result<Limits> effective_limits(const Limits& asked, const Profile& profile);
+
+}  // namespace hatchery

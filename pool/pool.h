@@ -1,0 +1,79 @@
+// Pool: slots of one or more profiles, their scheduler and their loop. The library's front door.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <memory>
+#include <vector>
+
+#include "core/result.h"
+#include "pool/config.h"
+#include "pool/file_store.h"
+#include "pool/job.h"
+
+namespace hatchery {
+
+/// Handle of a submitted job, for cancel(). Unique within a pool.
+using JobTicket = std::uint64_t;
+
+/// A snapshot.
+struct PoolStats {
+  std::uint64_t submitted = 0;
+  std::uint64_t reported = 0;
+  std::uint32_t queued = 0;
+  std::uint32_t running = 0;
+  std::uint32_t slots_ready = 0;
+  std::uint32_t slots_total = 0;
+  /// Slots replaced because their zygote died, was stopped, or their reset failed.
+  std::uint64_t slots_replaced = 0;
+};
+
+class Pool {
+ public:
+  /// Called once for each accepted job, on the pool's loop thread: return quickly, don't call drain().
+  using Callback = std::function<void(Report)>;
+  /// Reports in the order of the specs.
+  using GroupCallback = std::function<void(std::vector<Report>)>;
+
+  /// Checks host and profiles, removes what a killed pool left behind, starts the loop, the launcher and
+  /// slots_min slots. Returns when the first slot of each profile is ready. Any thread.
+  static Result<std::unique_ptr<Pool>> create(PoolConfig config);
+
+  /// Drains for at most shutdown_ms, then kills; every accepted job has its report by then.
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  /// Accepts or refuses at once, without blocking. Errors: kValidateJob names the field; kQueueJob with
+  /// EAGAIN when the queue is full (remedy says when to retry); kOpenInput. Any thread.
+  Result<JobTicket> submit(JobSpec spec, Callback callback);
+  Result<std::future<Report>> submit(JobSpec spec);
+
+  /// Several jobs wired by pipes (PipeStream), each in its own slot, started together. At most slots_max
+  /// jobs; the group waits until that many slots are free. One that can't start ends the others.
+  Result<JobTicket> submit_group(std::vector<JobSpec> specs, GroupCallback callback);
+  Result<std::future<std::vector<Report>>> submit_group(std::vector<JobSpec> specs);
+
+  /// Ends a queued or running job (or group); its report says cancelled. False when it is unknown or has
+  /// been reported. Any thread.
+  bool cancel(JobTicket ticket);
+
+  /// Blocks until every accepted job is reported. Not from a callback.
+  void drain();
+
+  PoolStats stats() const;
+  /// Files kept between jobs; safe from any thread.
+  FileStore& files();
+  const PoolConfig& config() const;
+  /// As in Report::host.
+  std::string host() const;
+
+ private:
+  class Impl;
+  explicit Pool(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hatchery
