@@ -1,0 +1,97 @@
+// Thin helpers over raw system calls for the launcher, zygote and worker: nothing here allocates,
+// locks or throws, so all of it may run after clone3. Results are ≥ 0, or −1 with errno.
+#pragma once
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "workers/protocol.h"
+
+namespace hatchery::raw {
+
+inline std::int64_t monotonic_ns() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
+
+inline long clone3(clone_args& args) noexcept { return ::syscall(SYS_clone3, &args, sizeof args); }
+
+/// Writes a whole short text to a path below `dir_fd`.
+inline int write_file(int dir_fd, const char* path, const char* text, std::size_t size) noexcept {
+  const int fd = ::openat(dir_fd, path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  const ssize_t written = ::write(fd, text, size);
+  const int saved_errno = errno;
+  ::close(fd);
+  errno = saved_errno;
+  return written == static_cast<ssize_t>(size) ? 0 : -1;
+}
+
+/// Sends one datagram with descriptors. Never raises SIGPIPE.
+inline ssize_t send_message(int socket_fd, const void* bytes, std::size_t size, const int* fds,
+                            std::size_t fds_count) noexcept {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * protocol::kFdsMax)];
+  iovec part{const_cast<void*>(bytes), size};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (fds_count > 0) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * fds_count);
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int) * fds_count);
+    std::memcpy(CMSG_DATA(header), fds, sizeof(int) * fds_count);
+  }
+  ssize_t sent = 0;
+  do {
+    sent = ::sendmsg(socket_fd, &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
+/// Receives one datagram into `parts`; descriptors (close-on-exec) go to fds[0..*fds_count). Returns its size,
+/// 0 at end of file; a cut-off message is EMSGSIZE.
+inline ssize_t receive_message(int socket_fd, iovec* parts, std::size_t parts_count, int* fds,
+                               std::size_t fds_max, std::size_t* fds_count) noexcept {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * protocol::kFdsMax)];
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = parts_count;
+  message.msg_control = control;
+  message.msg_controllen = CMSG_SPACE(sizeof(int) * fds_max);
+  *fds_count = 0;
+  ssize_t size = 0;
+  do {
+    size = ::recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
+  } while (size < 0 && errno == EINTR);
+  if (size < 0) return size;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    std::memcpy(fds, CMSG_DATA(header), count * sizeof(int));
+    *fds_count = count;
+  }
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    errno = EMSGSIZE;
+    return -1;
+  }
+  return size;
+}
+
+}  // namespace hatchery::raw

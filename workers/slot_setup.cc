@@ -1,0 +1,425 @@
+#include "workers/slot_setup.h"
+
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "workers/raw.h"
+
+// <sys/mount.h> of glibc 2.36 has the new mount calls; <linux/mount.h> is included first for mount_attr.
+
+namespace hatchery {
+namespace {
+
+using protocol::Failure;
+using protocol::MountKind;
+using protocol::MountOp;
+
+constexpr Failure kDone{};
+
+Failure failed(Step step, int index = -1) noexcept {
+  return {step, static_cast<std::int16_t>(index), errno};
+}
+
+/// Opens `path` (absolute in the sandbox) below the new root, never leaving it.
+int open_in_root(int root_fd, const char* path, std::uint64_t flags) noexcept {
+  while (*path == '/') ++path;
+  open_how how{};
+  how.flags = flags | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  return static_cast<int>(
+      ::syscall(SYS_openat2, root_fd, *path == '\0' ? "." : path, &how, sizeof how));
+}
+
+/// Copies the directory part of `path` to `parent` and returns the last component, or null when it is too long.
+const char* split_path(const char* path, char (&parent)[4096]) noexcept {
+  const char* last = std::strrchr(path, '/');
+  if (last == nullptr || static_cast<std::size_t>(last - path) >= sizeof parent) {
+    errno = ENAMETOOLONG;
+    return nullptr;
+  }
+  std::memcpy(parent, path, static_cast<std::size_t>(last - path));
+  parent[last - path] = '\0';
+  return last + 1;
+}
+
+/// mkdir -p below the root; what exists is left alone.
+int make_directories(int root_fd, const char* path) noexcept {
+  char prefix[4096];
+  const std::size_t size = std::strlen(path);
+  if (size >= sizeof prefix) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  for (std::size_t end = 1; end <= size; ++end) {
+    if (path[end] != '/' && path[end] != '\0') continue;
+    std::memcpy(prefix, path, end);
+    prefix[end] = '\0';
+    const int found = open_in_root(root_fd, prefix, O_PATH);
+    if (found >= 0) {
+      ::close(found);
+      continue;
+    }
+    char parent[4096];
+    const char* name = split_path(prefix, parent);
+    const int parent_fd = name == nullptr ? -1 : open_in_root(root_fd, parent, O_PATH | O_DIRECTORY);
+    if (parent_fd < 0) return -1;
+    const int made = ::mkdirat(parent_fd, name, 0755);
+    const int saved_errno = errno;
+    ::close(parent_fd);
+    errno = saved_errno;
+    if (made < 0 && errno != EEXIST) return -1;
+  }
+  return 0;
+}
+
+/// An open descriptor in the parent of `path`, whose directories are made; `name` is the last component.
+int open_parent(int root_fd, const char* path, const char** name) noexcept {
+  char parent[4096];
+  *name = split_path(path, parent);
+  if (*name == nullptr || (parent[0] != '\0' && make_directories(root_fd, parent) < 0)) return -1;
+  return open_in_root(root_fd, parent, O_PATH | O_DIRECTORY);
+}
+
+int make_file(int root_fd, const char* path, const char* bytes, std::size_t size) noexcept {
+  const char* name = nullptr;
+  const int parent_fd = open_parent(root_fd, path, &name);
+  if (parent_fd < 0) return -1;
+  const int fd = ::openat(parent_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  const ssize_t written = fd < 0 || size == 0 ? 0 : ::write(fd, bytes, size);
+  const int saved_errno = errno;
+  if (fd >= 0) ::close(fd);
+  ::close(parent_fd);
+  errno = saved_errno;
+  return fd >= 0 && written == static_cast<ssize_t>(size) ? 0 : -1;
+}
+
+int make_symlink(int root_fd, const char* path, const char* text) noexcept {
+  const char* name = nullptr;
+  const int parent_fd = open_parent(root_fd, path, &name);
+  if (parent_fd < 0) return -1;
+  const int made = ::symlinkat(text, parent_fd, name);
+  const int saved_errno = errno;
+  ::close(parent_fd);
+  errno = saved_errno;
+  return made < 0 && errno != EEXIST ? -1 : 0;
+}
+
+/// Attaches the detached mount `tree_fd` on `path` below the root.
+int attach(int root_fd, int tree_fd, const char* path) noexcept {
+  const int target_fd = open_in_root(root_fd, path, O_PATH);
+  if (target_fd < 0) return -1;
+  const int moved = ::move_mount(tree_fd, "", target_fd, "",
+                                 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+  const int saved_errno = errno;
+  ::close(target_fd);
+  errno = saved_errno;
+  return moved;
+}
+
+int restrict_mount(int tree_fd, std::uint64_t attributes, unsigned flags) noexcept {
+  mount_attr attr{};
+  attr.attr_set = attributes;
+  return ::mount_setattr(tree_fd, "", AT_EMPTY_PATH | flags, &attr, sizeof attr);
+}
+
+/// A detached, restricted copy of a host tree. −1 with errno; ENOENT where the source is missing.
+int open_bind(const SlotSetup& setup, const MountOp& op) noexcept {
+  const int tree_fd = ::open_tree(AT_FDCWD, setup.text(op.source),
+                                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+  if (tree_fd < 0) return -1;
+  std::uint64_t attributes = MOUNT_ATTR_NOSUID;
+  if ((op.flags & protocol::kMountDevice) == 0) attributes |= MOUNT_ATTR_NODEV;
+  if ((op.flags & protocol::kMountNoExec) != 0) attributes |= MOUNT_ATTR_NOEXEC;
+  const bool writable = (op.flags & protocol::kMountWritable) != 0;
+  if (!writable && !setup.without(protocol::kWithoutReadOnly)) attributes |= MOUNT_ATTR_RDONLY;
+  if (setup.injected(Step::kSlotBindReadOnly) ||
+      restrict_mount(tree_fd, attributes, AT_RECURSIVE) < 0) {
+    const int saved_errno = errno;
+    ::close(tree_fd);
+    errno = saved_errno;
+    return -1;
+  }
+  return tree_fd;
+}
+
+/// A detached mount of a new filesystem with up to three "key", "value" pairs.
+int new_filesystem(const char* type, const char* const (&options)[3][2],
+                   unsigned attributes) noexcept {
+  const int context_fd = ::fsopen(type, FSOPEN_CLOEXEC);
+  if (context_fd < 0) return -1;
+  bool good = true;
+  for (const auto& option : options)
+    good = good && (option[0] == nullptr ||
+                    ::fsconfig(context_fd, FSCONFIG_SET_STRING, option[0], option[1], 0) == 0);
+  good = good && ::fsconfig(context_fd, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0;
+  const int mount_fd = good ? ::fsmount(context_fd, FSMOUNT_CLOEXEC, attributes) : -1;
+  const int saved_errno = errno;
+  ::close(context_fd);
+  errno = saved_errno;
+  return mount_fd;
+}
+
+Failure mount_bind(SlotSetup& setup, int root_fd, std::uint32_t index) noexcept {
+  const MountOp& op = setup.mounts()[index];
+  int tree_fd = setup.bind_fds[index];
+  const auto at = static_cast<int>(index);
+  if (tree_fd < 0) tree_fd = open_bind(setup, op);
+  if (tree_fd < 0) {
+    if (errno == ENOENT && (op.flags & protocol::kMountOptional) != 0) return kDone;
+    return failed(setup.injected(Step::kSlotBindReadOnly) ? Step::kSlotBindReadOnly
+                                                          : Step::kSlotBind, at);
+  }
+  const char* target = setup.text(op.target);
+  const bool is_file = (op.flags & protocol::kMountIsFile) != 0;
+  const int found = open_in_root(root_fd, target, O_PATH);
+  if (found >= 0) {
+    ::close(found);
+  } else if ((is_file ? make_file(root_fd, target, nullptr, 0)
+                      : make_directories(root_fd, target)) < 0) {
+    return failed(Step::kSlotMakeMountPoint, at);
+  }
+  const bool device = (op.flags & protocol::kMountDevice) != 0;
+  const Step step = device ? Step::kSlotMakeDevice : Step::kSlotBind;
+  if (setup.injected(step) || attach(root_fd, tree_fd, target) < 0) return failed(step, at);
+  ::close(tree_fd);
+  setup.bind_fds[index] = -1;
+  return kDone;
+}
+
+Failure mount_proc(const SlotSetup& setup, int root_fd, const char* target) noexcept {
+  // hidepid: a job sees only processes of its own uid, so neither the zygote nor a parked worker.
+  const char* const options[3][2] = {
+      {setup.without(protocol::kWithoutHidepid) ? nullptr : "hidepid", "invisible"},
+      {nullptr, nullptr},
+      {nullptr, nullptr}};
+  const int proc_fd = new_filesystem(
+      "proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  if (proc_fd < 0 || setup.injected(Step::kSlotMountProc) || attach(root_fd, proc_fd, target) < 0)
+    return failed(Step::kSlotMountProc);
+  ::close(proc_fd);
+  // For good: what is 0 here can't be raised by anything inside.
+  if (!setup.without(protocol::kWithoutUserNamespaceLimit)) {
+    const int file_fd = open_in_root(root_fd, "/proc/sys/user/max_user_namespaces", O_WRONLY);
+    if (file_fd < 0 || setup.injected(Step::kSlotForbidUserNamespaces) ||
+        ::write(file_fd, "0", 1) != 1)
+      return failed(Step::kSlotForbidUserNamespaces);
+    ::close(file_fd);
+  }
+  return kDone;
+}
+
+Failure mask(const SlotSetup& setup, int root_fd, std::uint32_t index) noexcept {
+  if (setup.without(protocol::kWithoutMasks)) return kDone;
+  const char* target = setup.text(setup.mounts()[index].target);
+  const auto at = static_cast<int>(index);
+  const int found = open_in_root(root_fd, target, O_PATH);
+  if (found < 0) return errno == ENOENT ? kDone : failed(Step::kSlotMaskPath, at);
+  struct stat status {};
+  const int described = ::fstat(found, &status);
+  ::close(found);
+  if (described < 0) return failed(Step::kSlotMaskPath, at);
+  int cover_fd = -1;
+  if (S_ISDIR(status.st_mode)) {
+    const char* const options[3][2] = {{"size", "4k"}, {"nr_inodes", "1"}, {"mode", "0555"}};
+    cover_fd = new_filesystem("tmpfs", options,
+                              MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                  MOUNT_ATTR_NOEXEC);
+  } else {
+    cover_fd = ::open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    // Read-only, and no device: opening a masked file gives EACCES rather than an endless sink.
+    if (cover_fd >= 0 && restrict_mount(cover_fd,
+                                        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+                                            MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0) < 0)
+      return failed(Step::kSlotMaskPath, at);
+  }
+  if (cover_fd < 0 || setup.injected(Step::kSlotMaskPath) || attach(root_fd, cover_fd, target) < 0)
+    return failed(Step::kSlotMaskPath, at);
+  ::close(cover_fd);
+  return kDone;
+}
+
+/// Binds a path on itself, read-only; or, with `seal`, restricts the mount that is there.
+Failure make_read_only(const SlotSetup& setup, int root_fd, std::uint32_t index) noexcept {
+  if (setup.without(protocol::kWithoutReadOnly)) return kDone;
+  const MountOp& op = setup.mounts()[index];
+  const char* target = setup.text(op.target);
+  const auto at = static_cast<int>(index);
+  const int found = open_in_root(root_fd, target, O_PATH);
+  if (found < 0) return errno == ENOENT ? kDone : failed(Step::kSlotBindReadOnly, at);
+  if (op.kind == MountKind::kSeal) {
+    const int sealed = restrict_mount(found, MOUNT_ATTR_RDONLY, 0);
+    ::close(found);
+    return sealed < 0 ? failed(Step::kSlotBindReadOnly, at) : kDone;
+  }
+  const int tree_fd =
+      ::open_tree(found, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+  ::close(found);
+  if (tree_fd < 0 || restrict_mount(tree_fd, MOUNT_ATTR_RDONLY, AT_RECURSIVE) < 0 ||
+      attach(root_fd, tree_fd, target) < 0)
+    return failed(Step::kSlotBindReadOnly, at);
+  ::close(tree_fd);
+  return kDone;
+}
+
+Failure mount_small_tmpfs(const SlotSetup& setup, int root_fd, std::uint32_t index) noexcept {
+  const char* const options[3][2] = {{"size", "64k"}, {"nr_inodes", "128"}, {"mode", "0755"}};
+  const int tmpfs_fd =
+      new_filesystem("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  if (tmpfs_fd < 0 || attach(root_fd, tmpfs_fd, setup.text(setup.mounts()[index].target)) < 0)
+    return failed(Step::kSlotMountTmpfs, static_cast<int>(index));
+  ::close(tmpfs_fd);
+  return kDone;
+}
+
+Failure apply(SlotSetup& setup, int root_fd, std::uint32_t index) noexcept {
+  const MountOp& op = setup.mounts()[index];
+  const char* target = setup.text(op.target);
+  const auto at = static_cast<int>(index);
+  switch (op.kind) {
+    case MountKind::kDirectory:
+      if (setup.injected(Step::kSlotMakeMountPoint) || make_directories(root_fd, target) < 0)
+        return failed(Step::kSlotMakeMountPoint, at);
+      return kDone;
+    case MountKind::kBind: return mount_bind(setup, root_fd, index);
+    case MountKind::kSymlink:
+      if (setup.injected(Step::kSlotMakeSymlink) ||
+          make_symlink(root_fd, target, setup.text(op.source)) < 0)
+        return failed(Step::kSlotMakeSymlink, at);
+      return kDone;
+    case MountKind::kFile:
+      if (setup.injected(Step::kSlotWriteFile) ||
+          make_file(root_fd, target, setup.text(op.source), op.source_size) < 0)
+        return failed(Step::kSlotWriteFile, at);
+      return kDone;
+    case MountKind::kProc: return mount_proc(setup, root_fd, target);
+    case MountKind::kMask: return mask(setup, root_fd, index);
+    case MountKind::kReadOnly:
+    case MountKind::kSeal: return make_read_only(setup, root_fd, index);
+    case MountKind::kTmpfs: return mount_small_tmpfs(setup, root_fd, index);
+  }
+  errno = EPROTO;
+  return failed(Step::kSlotBind, at);
+}
+
+/// The new root, attached over "/": paths of the host go on resolving below it until pivot_root.
+int open_new_root(const SlotSetup& setup) noexcept {
+  int root_fd = -1;
+  if (*setup.text(setup.plan->root_directory) != '\0') {
+    MountOp op{MountKind::kBind, 0, setup.plan->root_directory, 0, 0};
+    root_fd = open_bind(setup, op);
+  } else {
+    const char* const options[3][2] = {{"size", "1m"}, {"nr_inodes", "2048"}, {"mode", "0755"}};
+    root_fd = new_filesystem("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  }
+  if (root_fd < 0 || setup.injected(Step::kSlotMountRoot)) return -1;
+  return ::move_mount(root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -1 : root_fd;
+}
+
+Failure enter_root(const SlotSetup& setup, int root_fd) noexcept {
+  // pivot_root(".", "."): the old root ends up on top of the new one and is detached (pivot_root(2)).
+  if (setup.injected(Step::kSlotPivotRoot) || ::fchdir(root_fd) < 0 ||
+      ::syscall(SYS_pivot_root, ".", ".") < 0 || ::umount2(".", MNT_DETACH) < 0 ||
+      ::chdir("/") < 0)
+    return failed(Step::kSlotPivotRoot);
+  if (setup.injected(Step::kSlotRootReadOnly) ||
+      (!setup.without(protocol::kWithoutReadOnly) &&
+       restrict_mount(root_fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0) < 0))
+    return failed(Step::kSlotRootReadOnly);
+  ::close(root_fd);
+  return kDone;
+}
+
+int mount_one_tmpfs(const char* target, std::uint64_t bytes, std::uint64_t inodes,
+                    const char* options, unsigned long flags) noexcept {
+  char text[128];
+  ::snprintf(text, sizeof text, "size=%llu,nr_inodes=%llu,%s",
+             static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(inodes),
+             options);
+  return ::mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME | flags, text);
+}
+
+}  // namespace
+
+bool SlotSetup::injected(Step step) const noexcept {
+  if (fault_step != static_cast<std::uint32_t>(step)) return false;
+  errno = fault_errnum;
+  return true;
+}
+
+protocol::Failure open_bind_sources(SlotSetup& setup) noexcept {
+  for (std::uint32_t i = 0; i < kMountsMax; ++i) setup.bind_fds[i] = -1;
+  for (std::uint32_t i = 0; i < setup.plan->mounts_count; ++i) {
+    const MountOp& op = setup.mounts()[i];
+    if (op.kind != MountKind::kBind) continue;
+    setup.bind_fds[i] = open_bind(setup, op);
+    if (setup.bind_fds[i] >= 0 || errno == EPERM) continue;
+    if (errno == ENOENT && (op.flags & protocol::kMountOptional) != 0) continue;
+    return failed(setup.injected(Step::kSlotBindReadOnly) ? Step::kSlotBindReadOnly
+                                                          : Step::kSlotBind,
+                  static_cast<int>(i));
+  }
+  return kDone;
+}
+
+protocol::Failure build_slot(SlotSetup& setup) noexcept {
+  if (setup.injected(Step::kSlotPrivatiseMounts) ||
+      ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0)
+    return failed(Step::kSlotPrivatiseMounts);
+  const int root_fd = open_new_root(setup);
+  if (root_fd < 0) return failed(Step::kSlotMountRoot);
+  for (std::uint32_t i = 0; i < setup.plan->mounts_count; ++i) {
+    const Failure failure = apply(setup, root_fd, i);
+    if (failure.step != Step::kNone) return failure;
+  }
+  const Failure entered = enter_root(setup, root_fd);
+  if (entered.step != Step::kNone) return entered;
+  const char* hostname = setup.text(setup.plan->hostname);
+  if (!setup.without(protocol::kWithoutUtsNamespace) &&
+      (setup.injected(Step::kSlotSetHostname) ||
+       ::sethostname(hostname, std::strlen(hostname)) < 0))
+    return failed(Step::kSlotSetHostname);
+  const bool own_network =
+      setup.plan->network_host == 0 && !setup.without(protocol::kWithoutNetworkNamespace);
+  if (own_network && (setup.injected(Step::kSlotLoopbackUp) || bring_loopback_up() < 0))
+    return failed(Step::kSlotLoopbackUp);
+  return kDone;
+}
+
+protocol::Failure mount_fresh_tmpfs(const SlotSetup& setup, bool first) noexcept {
+  if (setup.injected(Step::kResetTmpfs)) return failed(Step::kResetTmpfs);
+  const protocol::SlotPlan& plan = *setup.plan;
+  static constexpr const char* kTargets[] = {"/w", "/tmp", "/dev/shm"};
+  if (!first) {
+    for (int i = 0; i < 3; ++i)
+      if (::umount2(kTargets[i], MNT_DETACH) < 0) return failed(Step::kResetTmpfs, i);
+  }
+  const std::uint64_t inodes = plan.tmpfs_inodes;
+  const char* const work_options =
+      setup.without(protocol::kWithoutIdChange) ? "mode=0755" : "mode=0755,uid=1000,gid=1000";
+  if (mount_one_tmpfs(kTargets[0], plan.work_bytes, inodes, work_options, 0) < 0)
+    return failed(Step::kResetTmpfs, 0);
+  if (mount_one_tmpfs(kTargets[1], plan.tmp_bytes, inodes, "mode=1777", 0) < 0)
+    return failed(Step::kResetTmpfs, 1);
+  if (mount_one_tmpfs(kTargets[2], plan.shm_bytes, inodes, "mode=1777", MS_NOEXEC) < 0)
+    return failed(Step::kResetTmpfs, 2);
+  return kDone;
+}
+
+int bring_loopback_up() noexcept {
+  const int socket_fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (socket_fd < 0) return -1;
+  ifreq request{};
+  std::memcpy(request.ifr_name, "lo", 3);
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  const int result = ::ioctl(socket_fd, SIOCSIFFLAGS, &request);
+  const int saved_errno = errno;
+  ::close(socket_fd);
+  errno = saved_errno;
+  return result;
+}
+
+}  // namespace hatchery

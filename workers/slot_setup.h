@@ -1,0 +1,50 @@
+// Slot setup: the zygote, as root of its new user namespace, builds the world that all jobs of the slot
+// see. Walks the mount operations of the slot plan. Runs in: launcher (bind sources), zygote. Thread: the only one.
+#pragma once
+
+#include <linux/filter.h>
+
+#include "workers/protocol.h"
+
+namespace hatchery {
+
+inline constexpr std::uint32_t kMountsMax = 256;
+
+/// The slot plan as mapped, the faults to inject, and the detached mounts that the launcher opened.
+struct SlotSetup {
+  const protocol::SlotPlan* plan = nullptr;
+  std::uint32_t fault_step = 0;
+  std::int32_t fault_errnum = 0;
+  /// One for each mount operation: a detached mount, or −1.
+  int bind_fds[kMountsMax];
+
+  const char* text(std::uint32_t offset) const noexcept {
+    return reinterpret_cast<const char*>(plan) + offset;
+  }
+  const protocol::MountOp* mounts() const noexcept {
+    return reinterpret_cast<const protocol::MountOp*>(text(plan->mounts));
+  }
+  const sock_filter* filter() const noexcept {
+    return reinterpret_cast<const sock_filter*>(text(plan->filter));
+  }
+  bool without(protocol::Protection protection) const noexcept {
+    return (plan->without & protection) != 0;
+  }
+  /// True, with errno set, when a test asked for this step to fail.
+  bool injected(Step step) const noexcept;
+};
+
+/// Opens the bind sources as detached mounts with the launcher's rights, so that a source below a directory
+/// that only root may enter works. EPERM (no privilege) is left for the zygote to try.
+protocol::Failure open_bind_sources(SlotSetup& setup) noexcept;
+
+/// Everything from private mounts to pivot_root and lo; `failure.step` is kNone when all is done.
+protocol::Failure build_slot(SlotSetup& setup) noexcept;
+
+/// Fresh tmpfs on /w, /tmp and /dev/shm; `first` when none is mounted there yet.
+protocol::Failure mount_fresh_tmpfs(const SlotSetup& setup, bool first) noexcept;
+
+/// lo up in the current network namespace.
+int bring_loopback_up() noexcept;
+
+}  // namespace hatchery

@@ -1,0 +1,300 @@
+#include "workers/worker_entry.h"
+
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "workers/raw.h"
+
+namespace hatchery {
+namespace {
+
+using protocol::FdEntry;
+using protocol::JobPlan;
+using protocol::WorkerPhase;
+
+// The last capability a kernel could know; PR_CAPBSET_DROP answers EINVAL beyond its own last.
+constexpr int kCapabilitiesMax = 64;
+
+class Worker {
+ public:
+  explicit Worker(const WorkerContext& context) noexcept : context_(context) {}
+  [[noreturn]] void run() noexcept;
+
+ private:
+  [[noreturn]] void fail(Step step, int errnum, int index = -1) const noexcept;
+  /// Fails where `result` is negative, or where a test asked for this step to fail.
+  void check(Step step, long result, int index = -1) const noexcept;
+  bool without(protocol::Protection protection) const noexcept {
+    return (context_.plan->without & protection) != 0;
+  }
+
+  void join_own_view() const noexcept;
+  void open_null_streams() const noexcept;
+  void drop_privileges() const noexcept;
+  void load_filter() noexcept;
+  void say_parked() noexcept;
+  void receive_plan() noexcept;
+  void check_plan() noexcept;
+  void relocate(std::uint32_t offset) noexcept;
+  void place_descriptors() noexcept;
+  void set_rlimits() const noexcept;
+  void set_label() const noexcept;
+  [[noreturn]] void execute() const noexcept;
+
+  const WorkerContext& context_;
+  JobPlan job_{};
+  char* body_ = nullptr;
+  int received_[protocol::kFdsMax];
+  std::size_t received_count_ = 0;
+  // Sent with Parked: pidfd, /w, /tmp, listener.
+  int parked_fds_[4] = {-1, -1, -1, -1};
+};
+
+void Worker::fail(Step step, int errnum, int index) const noexcept {
+  context_.page->failure = {step, static_cast<std::int16_t>(index), errnum};
+  ::_exit(255);
+}
+
+void Worker::check(Step step, long result, int index) const noexcept {
+  if (context_.fault_step == static_cast<std::uint32_t>(step)) [[unlikely]]
+    fail(step, context_.fault_errnum, index);
+  if (result < 0) [[unlikely]] fail(step, errno, index);
+}
+
+void Worker::join_own_view() const noexcept {
+  // A job is always the OOM killer's first choice. Done while still root of the user namespace: later
+  // the file belongs to somebody else.
+  check(Step::kWorkerOomScore, raw::write_file(AT_FDCWD, "/proc/self/oom_score_adj", "1000", 4));
+  // After the birth in its cgroup, so that this cgroup is the root the job sees (cgroup_namespaces(7)).
+  if (!without(protocol::kWithoutCgroupNamespace))
+    check(Step::kWorkerCgroupNamespace, ::unshare(CLONE_NEWCGROUP));
+  if (!without(protocol::kWithoutSession)) check(Step::kWorkerSession, ::setsid());
+  sigset_t none;
+  ::sigemptyset(&none);
+  check(Step::kWorkerSignals, ::sigprocmask(SIG_SETMASK, &none, nullptr));
+}
+
+void Worker::open_null_streams() const noexcept {
+  // A job's own open files: /dev/null of another job would share its flags and locks.
+  for (int fd = 0; fd <= 2; ++fd) {
+    const int opened = ::open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+    check(Step::kWorkerDescriptors, opened == fd ? 0 : -1, fd);
+  }
+}
+
+void Worker::drop_privileges() const noexcept {
+  const bool drop = !without(protocol::kWithoutCapabilityDrop);
+  if (drop) {
+    for (int capability = 0; capability < kCapabilitiesMax; ++capability) {
+      if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
+      if (errno != EINVAL) fail(Step::kWorkerDropBounding, errno, capability);
+      break;
+    }
+    check(Step::kWorkerDropBounding, 0);
+  }
+  if (!without(protocol::kWithoutIdChange)) {
+    check(Step::kWorkerIds,
+          ::syscall(SYS_setresgid, protocol::kJobUid, protocol::kJobUid, protocol::kJobUid), 0);
+    check(Step::kWorkerIds,
+          ::syscall(SYS_setresuid, protocol::kJobUid, protocol::kJobUid, protocol::kJobUid), 1);
+  }
+  if (drop) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct none[2]{};
+    check(Step::kWorkerClearCapabilities, ::syscall(SYS_capset, &header, none));
+  }
+  if (!without(protocol::kWithoutNoNewPrivileges))
+    check(Step::kWorkerNoNewPrivileges, ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+  // Nobody may look into the worker until exec makes it an ordinary program.
+  check(Step::kWorkerDumpable, ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+}
+
+void Worker::load_filter() noexcept {
+  if (context_.plan->filter_count == 0 || without(protocol::kWithoutFilter)) return;
+  sock_fprog program{static_cast<unsigned short>(context_.plan->filter_count),
+                     const_cast<sock_filter*>(context_.filter)};
+  const unsigned long flags =
+      context_.plan->filter_listener != 0 ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
+  const long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+  check(Step::kWorkerFilter, result);
+  if (flags != 0) parked_fds_[3] = static_cast<int>(result);
+}
+
+void Worker::say_parked() noexcept {
+  protocol::Parked parked;
+  parked.has_listener = parked_fds_[3] >= 0 ? 1 : 0;
+  parked.reset_ns = context_.reset_ns;
+  context_.page->phase = WorkerPhase::kParked;
+  check(Step::kWorkerSendReady,
+        raw::send_message(context_.socket_fd, &parked, sizeof parked, parked_fds_,
+                          parked_fds_[3] >= 0 ? 4 : 3));
+}
+
+void Worker::receive_plan() noexcept {
+  iovec parts[2] = {{&job_, sizeof job_}, {context_.body, protocol::kInlinePlanBytes}};
+  const ssize_t size = raw::receive_message(context_.socket_fd, parts, 2, received_,
+                                            protocol::kFdsMax, &received_count_);
+  if (size == 0 || (size < 0 && errno == ECONNRESET)) {
+    context_.page->phase = WorkerPhase::kHungUp;
+    ::_exit(0);
+  }
+  check(Step::kWorkerReceivePlan, size);
+  context_.page->planned_ns = raw::monotonic_ns();
+  context_.page->phase = WorkerPhase::kPlanned;
+  const auto inline_size = static_cast<std::size_t>(size) - sizeof job_;
+  if (static_cast<std::size_t>(size) < sizeof job_ ||
+      job_.kind != protocol::MessageKind::kJobPlan || job_.body_size == 0 ||
+      job_.body_size > protocol::kPlanBytesMax)
+    fail(Step::kWorkerPlanBounds, EPROTO, 0);
+  if (job_.body_in_memfd == 0) {
+    if (inline_size != job_.body_size) fail(Step::kWorkerPlanBounds, EPROTO, 1);
+    body_ = context_.body;
+    return;
+  }
+  if (received_count_ == 0) fail(Step::kWorkerPlanBounds, EPROTO, 2);
+  --received_count_;
+  void* mapped = ::mmap(nullptr, job_.body_size, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+                        received_[received_count_], 0);
+  if (mapped == MAP_FAILED) fail(Step::kWorkerReceivePlan, errno, 1);
+  body_ = static_cast<char*>(mapped);
+}
+
+void Worker::relocate(std::uint32_t offset) noexcept {
+  constexpr std::uint32_t kEntry = sizeof(std::uint64_t);
+  if (offset % kEntry != 0) fail(Step::kWorkerPlanBounds, EPROTO, 3);
+  for (;; offset += kEntry) {
+    if (offset > job_.body_size - kEntry) fail(Step::kWorkerPlanBounds, EPROTO, 4);
+    std::uint64_t entry = 0;
+    std::memcpy(&entry, body_ + offset, kEntry);
+    if (entry == 0) return;
+    if (entry >= job_.body_size) fail(Step::kWorkerPlanBounds, EPROTO, 5);
+    entry += reinterpret_cast<std::uintptr_t>(body_);
+    std::memcpy(body_ + offset, &entry, kEntry);
+  }
+}
+
+void Worker::check_plan() noexcept {
+  const std::uint64_t size = job_.body_size;
+  // Every string ends inside the body, since the body ends in NUL.
+  if (size < sizeof(std::uint64_t) || body_[size - 1] != '\0' || job_.working_directory >= size ||
+      job_.label >= size || job_.fds_count > protocol::kFdsMax || job_.rlimits_count > 16 ||
+      job_.fds + std::uint64_t{job_.fds_count} * sizeof(FdEntry) > size ||
+      job_.rlimits + std::uint64_t{job_.rlimits_count} * sizeof(protocol::Rlimit) > size)
+    fail(Step::kWorkerPlanBounds, EPROTO, 6);
+  relocate(job_.argv);
+  relocate(job_.envp);
+  relocate(job_.paths);
+  check(Step::kWorkerPlanBounds, 0);
+}
+
+void Worker::place_descriptors() noexcept {
+  // From here on only what is placed below 3 or by dup2 survives exec.
+  check(Step::kWorkerCloseDescriptors, ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC));
+  FdEntry entries[protocol::kFdsMax];
+  std::memcpy(entries, body_ + job_.fds, job_.fds_count * sizeof(FdEntry));
+  bool high_target = false;
+  for (std::uint32_t i = 0; i < job_.fds_count; ++i) high_target |= entries[i].target > 2;
+  if (high_target) {  // A target could be the number of a descriptor that is still to be placed.
+    for (std::size_t i = 0; i < received_count_; ++i) {
+      received_[i] = ::fcntl(received_[i], F_DUPFD_CLOEXEC, protocol::kPrivateFdBase);
+      check(Step::kWorkerDescriptors, received_[i], static_cast<int>(i));
+    }
+  }
+  for (std::uint32_t i = 0; i < job_.fds_count; ++i) {
+    const FdEntry& entry = entries[i];
+    int placed = entry.target;
+    if (entry.target < 0 || entry.target >= protocol::kPrivateFdBase) {
+      fail(Step::kWorkerPlanBounds, EPROTO, 7);
+    } else if (entry.source >= 0) {
+      if (static_cast<std::size_t>(entry.source) >= received_count_)
+        fail(Step::kWorkerPlanBounds, EPROTO, 8);
+      placed = ::dup2(received_[entry.source], entry.target);
+    } else if (entry.source == protocol::kFdNull) {
+      if (entry.target > 2) {
+        const int opened = ::open("/dev/null", O_RDWR);
+        placed = ::dup2(opened, entry.target);
+        if (opened >= 0 && opened != entry.target) ::close(opened);
+      }
+    } else {
+      placed = ::dup2(protocol::kFdSameAs - entry.source, entry.target);
+    }
+    check(Step::kWorkerDescriptors, placed, static_cast<int>(i));
+  }
+}
+
+void Worker::set_rlimits() const noexcept {
+  for (std::uint32_t i = 0; i < job_.rlimits_count; ++i) {
+    protocol::Rlimit asked;
+    std::memcpy(&asked, body_ + job_.rlimits + i * sizeof asked, sizeof asked);
+    const rlimit limit{asked.soft, asked.hard};
+    check(Step::kWorkerRlimit, ::syscall(SYS_prlimit64, 0, asked.resource, &limit, nullptr),
+          static_cast<int>(asked.resource));
+  }
+}
+
+void Worker::set_label() const noexcept {
+  const char* label = body_ + job_.label;
+  if (*label == '\0') return;
+  check(Step::kWorkerLabel,
+        raw::write_file(AT_FDCWD, "/proc/thread-self/attr/exec", label, std::strlen(label) + 1));
+}
+
+void Worker::execute() const noexcept {
+  auto* const paths = reinterpret_cast<char**>(body_ + job_.paths);
+  auto* const argv = reinterpret_cast<char**>(body_ + job_.argv);
+  auto* const envp = reinterpret_cast<char**>(body_ + job_.envp);
+  context_.page->exec_ns = raw::monotonic_ns();
+  context_.page->phase = WorkerPhase::kExec;
+  // As execvp(3): the next candidate after ENOENT, ENOTDIR and EACCES; EACCES is what is remembered.
+  int errnum = ENOENT;
+  int index = 0;
+  for (int i = 0; paths[i] != nullptr; ++i) {
+    ::syscall(SYS_execveat, AT_FDCWD, paths[i], argv, envp, 0);
+    if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) fail(Step::kWorkerExec, errno, i);
+    if (errno == EACCES) {
+      errnum = EACCES;
+      index = i;
+    }
+  }
+  fail(Step::kWorkerExec, errnum, index);
+}
+
+void Worker::run() noexcept {
+  join_own_view();
+  open_null_streams();
+  parked_fds_[0] = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
+  check(Step::kWorkerSendReady, parked_fds_[0], 0);
+  parked_fds_[1] = ::open("/w", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  check(Step::kResetSendDirectory, parked_fds_[1], 1);
+  parked_fds_[2] = ::open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  check(Step::kResetSendDirectory, parked_fds_[2], 2);
+  drop_privileges();
+  if (context_.plan->filter_late == 0) load_filter();
+  say_parked();
+
+  receive_plan();
+  check_plan();
+  ::umask(022);
+  check(Step::kWorkerUmask, 0);
+  place_descriptors();
+  set_rlimits();
+  set_label();
+  check(Step::kWorkerChangeDirectory, ::chdir(body_ + job_.working_directory));
+  if (context_.plan->filter_late != 0) load_filter();
+  if (context_.fault_step == static_cast<std::uint32_t>(Step::kWorkerExec))
+    fail(Step::kWorkerExec, context_.fault_errnum);
+  execute();
+}
+
+}  // namespace
+
+void run_worker(const WorkerContext& context) noexcept { Worker(context).run(); }
+
+}  // namespace hatchery

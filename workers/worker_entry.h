@@ -1,0 +1,32 @@
+// The worker: born by the zygote's clone3, it gives up every privilege, parks until a job's plan
+// comes, and becomes the job. Post-fork code: it allocates nothing, locks nothing, throws nothing.
+// Runs in: worker. Thread: the only one.
+#pragma once
+
+#include <linux/filter.h>
+
+#include <cstdint>
+
+#include "workers/protocol.h"
+
+namespace hatchery {
+
+/// What the worker walks; all of it made by the zygote before the clone, which stays its owner.
+struct WorkerContext {
+  const protocol::SlotPlan* plan = nullptr;
+  const sock_filter* filter = nullptr;
+  protocol::SharedPage* page = nullptr;
+  /// Fault injection, 0 in production.
+  std::uint32_t fault_step = 0;
+  std::int32_t fault_errnum = 0;
+  /// To the pool. Close-on-exec: no job ever has it.
+  int socket_fd = -1;
+  /// kInlinePlanBytes, zeroed; the plan is relocated in place.
+  char* body = nullptr;
+  std::int64_t reset_ns = 0;
+};
+
+/// Ends in execveat, or in _exit with the failure in the shared page.
+[[noreturn]] void run_worker(const WorkerContext& context) noexcept;
+
+}  // namespace hatchery
