@@ -1,0 +1,239 @@
+#include "workers/launcher.h"
+
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "workers/raw.h"
+#include "workers/zygote.h"
+
+namespace hatchery {
+namespace {
+
+using protocol::Failure;
+using protocol::StartSlot;
+
+constexpr Failure kDone{};
+
+Failure failed(Step step, int index = -1) noexcept {
+  return {step, static_cast<std::int16_t>(index), errno};
+}
+
+/// The descriptors of one StartSlot, by what they are.
+struct StartFds {
+  int socket = -1;
+  int plan = -1;
+  int zygote_cgroup = -1;
+  int job_cgroup = -1;
+  const int* v1_procs = nullptr;
+};
+
+class Launch {
+ public:
+  Launch(const StartSlot& start, const StartFds& fds) noexcept : start_(start), fds_(fds) {}
+  /// On success `pid` and `pidfd` are the zygote's.
+  Failure run() noexcept;
+  int pid = 0;
+  int pidfd = -1;
+
+ private:
+  Failure map_plan() noexcept;
+  Failure clone_zygote() noexcept;
+  Failure map_ids() const noexcept;
+  Failure join_v1() const noexcept;
+  [[noreturn]] void become_zygote() noexcept;
+  void close_bind_sources() const noexcept;
+
+  const StartSlot& start_;
+  const StartFds& fds_;
+  ZygoteContext context_{};
+  int go_pipe_[2] = {-1, -1};
+};
+
+Failure Launch::map_plan() noexcept {
+  struct stat status {};
+  if (::fstat(fds_.plan, &status) < 0) return failed(Step::kReceiveMessage, 0);
+  const auto size = static_cast<std::size_t>(status.st_size);
+  void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fds_.plan, 0);
+  if (mapped == MAP_FAILED) return failed(Step::kReceiveMessage, 1);
+  const auto* plan = static_cast<const protocol::SlotPlan*>(mapped);
+  if (size < sizeof *plan || plan->version != protocol::kProtocolVersion || plan->size != size ||
+      plan->mounts_count > kMountsMax) {
+    errno = EPROTO;
+    return failed(Step::kReceiveMessage, 2);
+  }
+  context_.setup.plan = plan;
+  context_.setup.fault_step = start_.fault_step;
+  context_.setup.fault_errnum = start_.fault_errnum;
+  return kDone;
+}
+
+void Launch::become_zygote() noexcept {
+  // High and few: what a worker inherits must leave the low numbers free.
+  int keep = protocol::kPrivateFdBase;
+  const auto move_up = [&keep](int fd) noexcept {
+    const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, keep);
+    if (moved < 0) ::_exit(1);
+    keep = moved + 1;
+    return moved;
+  };
+  context_.socket_fd = move_up(fds_.socket);
+  context_.go_fd = move_up(go_pipe_[0]);
+  if (fds_.job_cgroup >= 0) context_.job_cgroup_fd = move_up(fds_.job_cgroup);
+  SlotSetup& setup = context_.setup;
+  for (std::uint32_t i = 0; i < setup.plan->mounts_count; ++i)
+    if (setup.bind_fds[i] >= 0) setup.bind_fds[i] = move_up(setup.bind_fds[i]);
+  ::syscall(SYS_close_range, 0U, static_cast<unsigned>(protocol::kPrivateFdBase) - 1U, 0);
+  ::signal(SIGCHLD, SIG_DFL);
+  run_zygote(context_);
+}
+
+Failure Launch::clone_zygote() noexcept {
+  const protocol::SlotPlan& plan = *context_.setup.plan;
+  const SlotSetup& setup = context_.setup;
+  clone_args args{};
+  args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_PIDFD;
+  if (!setup.without(protocol::kWithoutPidNamespace)) args.flags |= CLONE_NEWPID;
+  if (!setup.without(protocol::kWithoutIpcNamespace)) args.flags |= CLONE_NEWIPC;
+  if (!setup.without(protocol::kWithoutUtsNamespace)) args.flags |= CLONE_NEWUTS;
+  if (plan.network_host == 0 && !setup.without(protocol::kWithoutNetworkNamespace))
+    args.flags |= CLONE_NEWNET;
+  if (plan.time_namespace != 0) args.flags |= CLONE_NEWTIME;
+  if (fds_.zygote_cgroup >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<std::uint64_t>(fds_.zygote_cgroup);
+  }
+  args.exit_signal = SIGCHLD;
+  args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
+  if (setup.injected(Step::kSlotClone)) return failed(Step::kSlotClone);
+  const long result = raw::clone3(args);
+  if (result < 0) return failed(Step::kSlotClone);
+  if (result == 0) become_zygote();
+  pid = static_cast<int>(result);
+  return kDone;
+}
+
+Failure Launch::map_ids() const noexcept {
+  if (context_.setup.injected(Step::kSlotMapUids)) return failed(Step::kSlotMapUids);
+  char map[96];
+  const int size = ::snprintf(map, sizeof map, "0 %u 1\n%u %u 1\n", start_.host_uid,
+                              protocol::kJobUid, start_.host_uid + 1);
+  char path[64];
+  for (const char* file : {"uid_map", "gid_map"}) {
+    ::snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
+    if (raw::write_file(AT_FDCWD, path, map, static_cast<std::size_t>(size)) < 0)
+      return failed(Step::kSlotMapUids, file[0] == 'u' ? 0 : 1);
+  }
+  return kDone;
+}
+
+Failure Launch::join_v1() const noexcept {
+  char text[16];
+  const int size = ::snprintf(text, sizeof text, "%d", pid);
+  for (std::uint32_t i = 0; i < start_.v1_count; ++i) {
+    if (context_.setup.injected(Step::kSlotJoinCgroup) ||
+        ::write(fds_.v1_procs[i], text, static_cast<std::size_t>(size)) != size)
+      return failed(Step::kSlotJoinCgroup, static_cast<int>(i));
+  }
+  return kDone;
+}
+
+void Launch::close_bind_sources() const noexcept {
+  for (const int fd : context_.setup.bind_fds)
+    if (fd >= 0) ::close(fd);
+}
+
+Failure Launch::run() noexcept {
+  Failure failure = map_plan();
+  if (failure.step != Step::kNone) return failure;
+  failure = open_bind_sources(context_.setup);
+  if (failure.step == Step::kNone && ::pipe2(go_pipe_, O_CLOEXEC) < 0)
+    failure = failed(Step::kSlotClone, 1);
+  if (failure.step == Step::kNone) failure = clone_zygote();
+  close_bind_sources();
+  if (failure.step == Step::kNone) failure = map_ids();
+  if (failure.step == Step::kNone) failure = join_v1();
+  if (failure.step == Step::kNone && ::write(go_pipe_[1], "g", 1) != 1)
+    failure = failed(Step::kSlotClone, 2);
+  ::close(go_pipe_[0]);
+  ::close(go_pipe_[1]);  // Without the byte, this end of file makes the zygote exit.
+  ::munmap(const_cast<protocol::SlotPlan*>(context_.setup.plan), context_.setup.plan->size);
+  return failure;
+}
+
+/// Names the descriptors that came with `start`; false when their number is wrong.
+bool sort_fds(const StartSlot& start, const int* fds, std::size_t count, StartFds& named) noexcept {
+  const std::size_t wanted = 2 + (start.has_v2 != 0 ? 2 : 0) + start.v1_count;
+  if (start.v1_count > protocol::kV1HierarchiesMax || count != wanted) return false;
+  named.socket = fds[0];
+  named.plan = fds[1];
+  if (start.has_v2 != 0) {
+    named.zygote_cgroup = fds[2];
+    named.job_cgroup = fds[3];
+  }
+  named.v1_procs = fds + (wanted - start.v1_count);
+  return true;
+}
+
+void serve(int socket_fd, const StartSlot& start, const int* fds, std::size_t count) noexcept {
+  protocol::SlotStarted started;
+  started.slot = start.slot;
+  int pidfd = -1;
+  StartFds named;
+  if (start.kind != protocol::MessageKind::kStartSlot ||
+      start.version != protocol::kProtocolVersion || !sort_fds(start, fds, count, named)) {
+    started.failure = {Step::kReceiveMessage, -1, EPROTO};
+  } else {
+    Launch launch(start, named);
+    started.failure = launch.run();
+    started.pid = launch.pid;
+    pidfd = launch.pidfd;
+  }
+  const bool good = started.failure.step == Step::kNone && pidfd >= 0;
+  raw::send_message(socket_fd, &started, sizeof started, &pidfd, good ? 1 : 0);
+  if (pidfd >= 0) ::close(pidfd);
+  for (std::size_t i = 0; i < count; ++i) ::close(fds[i]);
+}
+
+void prepare_process() noexcept {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::prctl(PR_SET_NAME, "hatchery-launch");
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  for (int number = 1; number < NSIG; ++number)
+    if (number != SIGKILL && number != SIGSTOP) ::signal(number, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // Ctrl-C in a terminal reaches the whole foreground group: only the pool may decide what it means.
+  ::setsid();
+  ::signal(SIGCHLD, SIG_IGN);  // Zygotes are reaped by the kernel; the pool watches their sockets.
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  ::umask(022);
+  if (::chdir("/") < 0) ::_exit(1);
+}
+
+}  // namespace
+
+int run_launcher(int socket_fd) noexcept {
+  prepare_process();
+  for (;;) {
+    StartSlot start;
+    iovec part{&start, sizeof start};
+    int fds[protocol::kFdsMax];
+    std::size_t count = 0;
+    const ssize_t size =
+        raw::receive_message(socket_fd, &part, 1, fds, protocol::kFdsMax, &count);
+    if (size == 0) return 0;  // The pool is gone or shuts down.
+    if (size != sizeof start) return 1;
+    serve(socket_fd, start, fds, count);
+  }
+}
+
+}  // namespace hatchery

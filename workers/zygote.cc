@@ -1,0 +1,271 @@
+#include "workers/zygote.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "workers/raw.h"
+#include "workers/worker_entry.h"
+
+namespace hatchery {
+namespace {
+
+using protocol::Ended;
+using protocol::Failure;
+using protocol::WorkerPhase;
+
+constexpr Failure kDone{};
+
+Failure failed(Step step, int index = -1) noexcept {
+  return {step, static_cast<std::int16_t>(index), errno};
+}
+
+/// What a network namespace counts: any use of it shows here.
+class NetworkSnapshot {
+ public:
+  /// Bytes read, −1 with errno.
+  long take() noexcept {
+    size_ = 0;
+    for (const char* path : {"/proc/self/net/dev", "/proc/self/net/snmp", "/proc/self/net/snmp6",
+                             "/proc/self/net/netstat", "/proc/self/net/sockstat"}) {
+      const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+      if (fd < 0 && errno == ENOENT) continue;  // A kernel without IPv6.
+      if (fd < 0) return -1;
+      for (;;) {
+        const ssize_t got = ::read(fd, text_ + size_, sizeof text_ - size_);
+        if (got <= 0) break;
+        size_ += static_cast<std::size_t>(got);
+      }
+      ::close(fd);
+    }
+    return static_cast<long>(size_);
+  }
+  bool equals(const NetworkSnapshot& other) const noexcept {
+    return size_ == other.size_ && std::memcmp(text_, other.text_, size_) == 0;
+  }
+
+ private:
+  std::size_t size_ = 0;
+  char text_[24 * 1024];
+};
+
+class Zygote {
+ public:
+  explicit Zygote(ZygoteContext& context) noexcept : context_(context), setup_(context.setup) {}
+  [[noreturn]] void run() noexcept;
+
+ private:
+  [[noreturn]] void give_up(const Failure& failure) const noexcept;
+  void require(const Failure& failure) const noexcept {
+    if (failure.step != Step::kNone) give_up(failure);
+  }
+  Failure become_root() const noexcept;
+  Failure set_rlimits() const noexcept;
+  Failure share_page() noexcept;
+  Failure prepare_reset() noexcept;
+  Failure reset(bool first) noexcept;
+  Failure reset_network(bool first) noexcept;
+  long clone_worker() noexcept;
+  Ended reap(long worker) noexcept;
+  void await_reset_message() const noexcept;
+  bool own_network() const noexcept {
+    return setup_.plan->network_host == 0 &&
+           !setup_.without(protocol::kWithoutNetworkNamespace);
+  }
+
+  ZygoteContext& context_;
+  SlotSetup& setup_;
+  WorkerContext worker_context_{};
+  protocol::SharedPage* page_ = nullptr;
+  int last_pid_fd_ = -1;
+  // Members, not locals: the zygote's stack stays one page, and so does every worker's copy.
+  NetworkSnapshot fresh_network_;
+  NetworkSnapshot used_network_;
+  alignas(8) char body_[protocol::kInlinePlanBytes];
+};
+
+void Zygote::give_up(const Failure& failure) const noexcept {
+  protocol::SetupFailed message;
+  message.failure = failure;
+  raw::send_message(context_.socket_fd, &message, sizeof message, nullptr, 0);
+  ::_exit(1);
+}
+
+Failure Zygote::become_root() const noexcept {
+  char go = 0;
+  if (::read(context_.go_fd, &go, 1) != 1) ::_exit(1);  // The launcher has reported why.
+  ::close(context_.go_fd);
+  if (setup_.injected(Step::kSlotBecomeRoot) || ::syscall(SYS_setresgid, 0, 0, 0) < 0 ||
+      ::syscall(SYS_setresuid, 0, 0, 0) < 0 || ::syscall(SYS_setgroups, 0, nullptr) < 0)
+    return failed(Step::kSlotBecomeRoot);
+  // Set after the change of ids, which clears it. The launcher dies with the pool; a pool that died
+  // before this line is seen as end of file on the socket.
+  if (setup_.injected(Step::kSlotDeathSignal) || ::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+    return failed(Step::kSlotDeathSignal);
+  ::prctl(PR_SET_NAME, "hatchery-zygote");
+  return kDone;
+}
+
+Failure Zygote::set_rlimits() const noexcept {
+  // The same for every job, so set once and inherited. No core dumps: a pipe in core_pattern would run a
+  // host program; no real-time priority; no locked memory worth the name; queues and signals bounded.
+  static constexpr struct { int resource; rlim_t limit; } kLimits[] = {
+      {RLIMIT_CORE, 0},          {RLIMIT_NICE, 0},           {RLIMIT_RTPRIO, 0},
+      {RLIMIT_MEMLOCK, 65536},   {RLIMIT_MSGQUEUE, 819200},  {RLIMIT_SIGPENDING, 4096},
+  };
+  for (const auto& entry : kLimits) {
+    rlimit now{};
+    ::getrlimit(static_cast<__rlimit_resource>(entry.resource), &now);
+    const rlim_t limit = now.rlim_max < entry.limit ? now.rlim_max : entry.limit;
+    const rlimit set{limit, limit};
+    if (::setrlimit(static_cast<__rlimit_resource>(entry.resource), &set) < 0)
+      return failed(Step::kWorkerRlimit, entry.resource);
+  }
+  return kDone;
+}
+
+Failure Zygote::share_page() noexcept {
+  void* page = ::mmap(nullptr, sizeof(protocol::SharedPage), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (setup_.injected(Step::kSlotSharePage) || page == MAP_FAILED)
+    return failed(Step::kSlotSharePage);
+  page_ = static_cast<protocol::SharedPage*>(page);
+  worker_context_.plan = setup_.plan;
+  worker_context_.filter = setup_.filter();
+  worker_context_.page = page_;
+  worker_context_.socket_fd = context_.socket_fd;
+  worker_context_.body = body_;
+  worker_context_.fault_step = setup_.fault_step;
+  worker_context_.fault_errnum = setup_.fault_errnum;
+  return kDone;
+}
+
+Failure Zygote::prepare_reset() noexcept {
+  // Opened before /proc/sys is read-only for everybody else; kept for good, out of a job's reach.
+  last_pid_fd_ = ::open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+  return kDone;
+}
+
+Failure Zygote::reset_network(bool first) noexcept {
+  if (!own_network()) return kDone;
+  if (setup_.injected(Step::kSlotSnapshotNetwork) || used_network_.take() < 0)
+    return failed(Step::kSlotSnapshotNetwork);
+  if (!first && used_network_.equals(fresh_network_)) return kDone;
+  if (!first) {
+    if (setup_.injected(Step::kResetNetwork) || ::unshare(CLONE_NEWNET) < 0 ||
+        bring_loopback_up() < 0)
+      return failed(Step::kResetNetwork);
+  }
+  // lo's own start-up (IPv6 address detection) may still be counting: taken until it stands still.
+  for (int round = 0; round < 100; ++round) {
+    if (fresh_network_.take() < 0 || used_network_.take() < 0)
+      return failed(Step::kSlotSnapshotNetwork);
+    if (used_network_.equals(fresh_network_)) return kDone;
+  }
+  errno = EBUSY;
+  return failed(Step::kSlotSnapshotNetwork);
+}
+
+Failure Zygote::reset(bool first) noexcept {
+  if (!first && setup_.without(protocol::kWithoutReset)) return kDone;
+  const Failure mounted = mount_fresh_tmpfs(setup_, first);
+  if (mounted.step != Step::kNone) return mounted;
+  // Process ids start over: 2 is the next worker's. Without it a job could count its predecessors.
+  if (setup_.injected(Step::kResetPids) || last_pid_fd_ < 0 ||
+      ::pwrite(last_pid_fd_, "1", 1, 0) != 1)
+    return failed(Step::kResetPids);
+  return reset_network(first);
+}
+
+long Zygote::clone_worker() noexcept {
+  page_->phase = WorkerPhase::kBorn;
+  page_->failure = {};
+  page_->planned_ns = 0;
+  page_->exec_ns = 0;
+  clone_args args{};
+  args.flags = CLONE_CLEAR_SIGHAND;
+  // Whatever IPC objects a job leaves die with its own namespace.
+  if (!setup_.without(protocol::kWithoutIpcNamespace)) args.flags |= CLONE_NEWIPC;
+  if (context_.job_cgroup_fd >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<std::uint64_t>(context_.job_cgroup_fd);
+  }
+  args.exit_signal = SIGCHLD;
+  if (setup_.injected(Step::kWorkerClone)) return -1;
+  return raw::clone3(args);
+}
+
+Ended Zygote::reap(long worker) noexcept {
+  Ended ended;
+  for (;;) {
+    int status = 0;
+    rusage usage{};
+    const pid_t reaped = ::wait4(-1, &status, __WALL, &usage);
+    if (reaped < 0 && errno == EINTR) continue;
+    if (reaped < 0) break;  // ECHILD: nothing of the job is left.
+    ended.user_us += usage.ru_utime.tv_sec * 1'000'000LL + usage.ru_utime.tv_usec;
+    ended.system_us += usage.ru_stime.tv_sec * 1'000'000LL + usage.ru_stime.tv_usec;
+    ended.minor_faults += static_cast<std::uint64_t>(usage.ru_minflt);
+    ended.major_faults += static_cast<std::uint64_t>(usage.ru_majflt);
+    ended.voluntary_switches += static_cast<std::uint64_t>(usage.ru_nvcsw);
+    ended.involuntary_switches += static_cast<std::uint64_t>(usage.ru_nivcsw);
+    if (reaped != worker) continue;
+    ended.exited_ns = raw::monotonic_ns();
+    ended.wait_status = status;
+    // All others of the pid namespace, atomically: a process that is being killed can't fork (kill(2)).
+    if (!setup_.without(protocol::kWithoutKillAll)) ::kill(-1, SIGKILL);
+    else break;
+  }
+  ended.ended_ns = raw::monotonic_ns();
+  ended.phase = page_->phase;
+  ended.failure = page_->failure;
+  ended.planned_ns = page_->planned_ns;
+  ended.exec_ns = page_->exec_ns;
+  return ended;
+}
+
+void Zygote::await_reset_message() const noexcept {
+  protocol::Reset message;
+  iovec part{&message, sizeof message};
+  int fds[1];
+  std::size_t fds_count = 0;
+  const ssize_t size = raw::receive_message(context_.socket_fd, &part, 1, fds, 0, &fds_count);
+  if (size != sizeof message || message.kind != protocol::MessageKind::kReset) ::_exit(0);
+}
+
+void Zygote::run() noexcept {
+  require(become_root());
+  require(build_slot(setup_));
+  require(set_rlimits());
+  require(share_page());
+  require(prepare_reset());
+  for (bool first = true;; first = false) {
+    const std::int64_t started_ns = raw::monotonic_ns();
+    require(reset(first));
+    worker_context_.reset_ns = first ? 0 : raw::monotonic_ns() - started_ns;
+    const long worker = clone_worker();
+    if (worker < 0) give_up(failed(Step::kWorkerClone));
+    if (worker == 0) run_worker(worker_context_);
+    const Ended ended = reap(worker);
+    if (ended.phase == WorkerPhase::kHungUp) ::_exit(0);
+    if (ended.phase == WorkerPhase::kBorn || ended.phase == WorkerPhase::kParked) {
+      // No job was taken: the worker failed, or was killed, before there was one.
+      const bool silent = ended.failure.step == Step::kNone;
+      require(silent ? Failure{Step::kWorkerClone, -1, ECHILD} : ended.failure);
+    }
+    if (raw::send_message(context_.socket_fd, &ended, sizeof ended, nullptr, 0) < 0) ::_exit(0);
+    await_reset_message();
+  }
+}
+
+}  // namespace
+
+void run_zygote(ZygoteContext& context) noexcept {
+  // One zygote a process; static storage keeps the large buffers off the stack.
+  static Zygote zygote(context);
+  zygote.run();
+}
+
+}  // namespace hatchery
