@@ -1,0 +1,380 @@
+// One slot's groups: making them, limits, figures.
+#include "core/cgroup.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cmath>
+
+#include "core/files.h"
+
+namespace hatchery {
+
+Result<void> remove_cgroup_tree(const std::string& directory, std::uint32_t wait_ms);
+
+namespace {
+
+constexpr std::uint64_t kCpuPeriodUs = 100'000;
+
+Result<void> make_group(const std::string& path) {
+  if (::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) return {};
+  return errno_error(Step::kCreateCgroup, path, errno,
+                     errno == EACCES || errno == EPERM || errno == EROFS
+                         ? "run as root, or in a unit with Delegate=yes, or set cgroup_parent"
+                         : "");
+}
+
+Result<void> write_text(const std::string& path, const std::string& text) {
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd.valid() || ::write(fd.get(), text.data(), text.size()) < 0)
+    return errno_error(Step::kWriteCgroup, path, errno);
+  return {};
+}
+
+/// Enables the controllers for the children of `group`; those that can't be had show up as missing files.
+void enable_controllers(const std::string& group, const std::set<std::string>& controllers) {
+  for (const char* name : {"memory", "pids", "cpu", "cpuset", "io"})
+    if (controllers.contains(name))
+      static_cast<void>(write_text(group + "/cgroup.subtree_control", std::string("+") + name).has_value());
+}
+
+/// A group in which processes live can't pass controllers on (cgroups(7), "no internal processes"): they move to a
+/// child. Only ever the pool's own delegated group.
+Result<void> vacate(const std::string& group) {
+  const Result<std::string> procs = read_whole_file(group + "/cgroup.procs");
+  if (!procs || procs->empty()) return {};
+  HATCHERY_TRY(make_group(group + "/hatchery-main"));
+  return write_text(group + "/hatchery-main/cgroup.procs", "0");
+}
+
+/// Makes <mount><parent>/hatchery/<pool>; on v2 with the controllers passed down all the way.
+Result<std::string> make_pool_group(const CgroupHierarchy& hierarchy, const std::string& pool_name) {
+  const std::string parent = hierarchy.mount + hierarchy.parent;
+  const std::string all = parent + "/hatchery";
+  const std::string own = all + "/" + pool_name;
+  if (hierarchy.v2 && !hierarchy.parent.empty() && !hierarchy.controllers.empty())
+    HATCHERY_TRY(vacate(parent));
+  HATCHERY_TRY(make_group(all));
+  HATCHERY_TRY(make_group(own));
+  if (hierarchy.v2)
+    for (const std::string& group : {parent, all, own}) enable_controllers(group, hierarchy.controllers);
+  return own;
+}
+
+CgroupKnob open_knob(const std::string& directory, const char* name, int flags) {
+  std::string path = directory + "/" + name;
+  UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC));
+  return fd.valid() ? CgroupKnob(std::move(fd), std::move(path)) : CgroupKnob();
+}
+
+/// A v1 cpuset has no CPUs until it is told; nobody can join it before.
+Result<void> inherit_cpuset(const std::string& parent, const std::string& group) {
+  for (const char* name : {"/cpuset.cpus", "/cpuset.mems"}) {
+    const Result<std::string> own = read_whole_file(group + name);
+    if (own && own->find_first_not_of(" \n") != std::string::npos) continue;
+    Result<std::string> inherited = read_whole_file(parent + name);
+    if (!inherited) return std::move(inherited).error();
+    HATCHERY_TRY(write_text(group + name, *inherited));
+  }
+  return {};
+}
+
+std::optional<std::uint64_t> minus(std::optional<std::uint64_t> now,
+                                   std::optional<std::uint64_t> before) {
+  if (!now || !before) return std::nullopt;
+  return *now >= *before ? *now - *before : 0;
+}
+
+Error lacks(const char* controller, const char* limit) {
+  return Error{.step = Step::kValidateJob,
+               .object = limit,
+               .errnum = ENOTSUP,
+               .detail = std::string("this host has no cgroup controller \"") + controller + "\"",
+               .remedy = "leave the limit out, or see `hatchery doctor`"};
+}
+
+}  // namespace
+
+Result<void> CgroupKnob::write(const std::string& text) {
+  if (text == written_) return {};
+  return write_again(text);
+}
+
+Result<void> CgroupKnob::write_again(const std::string& text) {
+  if (!valid()) return errno_error(Step::kWriteCgroup, path_, ENOENT);
+  if (::pwrite(fd_.get(), text.data(), text.size(), 0) < 0) {
+    written_.clear();
+    return errno_error(Step::kWriteCgroup, path_ + " = " + text, errno);
+  }
+  written_ = text;
+  return {};
+}
+
+std::string CgroupKnob::read() const {
+  if (!valid()) return {};
+  char text[4096];
+  const long size = pread_all(fd_.get(), text, sizeof text);
+  return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : std::string();
+}
+
+std::optional<std::uint64_t> CgroupKnob::read_number() const { return leading_number(read()); }
+
+Result<SlotCgroup> SlotCgroup::create(const CgroupHost& host, const std::string& pool_name,
+                                      std::uint32_t slot, std::uint32_t owner_uid) {
+  SlotCgroup made;
+  for (const CgroupHierarchy& hierarchy : host.hierarchies) {
+    Result<std::string> pool_group = make_pool_group(hierarchy, pool_name);
+    if (!pool_group) return std::move(pool_group).error();
+    const std::string group = *pool_group + "/slot-" + std::to_string(slot);
+    if (!hierarchy.v2 && hierarchy.controllers.contains("cpuset")) {
+      const std::string all = hierarchy.mount + hierarchy.parent + "/hatchery";
+      HATCHERY_TRY(inherit_cpuset(hierarchy.mount + hierarchy.parent, all));
+      HATCHERY_TRY(inherit_cpuset(all, *pool_group));
+    }
+    HATCHERY_TRY(make_group(group));
+    if (!hierarchy.v2 && hierarchy.controllers.contains("cpuset"))
+      HATCHERY_TRY(inherit_cpuset(*pool_group, group));
+    if (hierarchy.v2) {
+      enable_controllers(group, hierarchy.controllers);
+      for (const char* name : {"/job", "/zygote"}) {
+        HATCHERY_TRY(make_group(group + name));
+        made.directories_.push_back(group + name);
+      }
+      // The zygote forks into the job's group: it needs to write cgroup.procs there and in the common ancestor,
+      // and nothing else (clone(2), CLONE_INTO_CGROUP).
+      for (const char* name : {"/cgroup.procs", "/job/cgroup.procs"})
+        if (::chown((group + name).c_str(), owner_uid, owner_uid) < 0 && ::geteuid() == 0)
+          return errno_error(Step::kCreateCgroup, group + name, errno);
+      made.zygote_dir_ = UniqueFd(::open((group + "/zygote").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      made.job_dir_ = UniqueFd(::open((group + "/job").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      if (!made.zygote_dir_.valid() || !made.job_dir_.valid())
+        return errno_error(Step::kCreateCgroup, group, errno);
+      made.open_knobs_v2(hierarchy, group + "/job");
+    } else {
+      UniqueFd procs(::open((group + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+      if (!procs.valid()) return errno_error(Step::kCreateCgroup, group, errno);
+      made.v1_procs_.push_back(std::move(procs));
+      made.open_knobs_v1(hierarchy, group);
+    }
+    made.directories_.push_back(group);
+  }
+  return made;
+}
+
+void SlotCgroup::open_knobs_v1(const CgroupHierarchy& hierarchy, const std::string& directory) {
+  const std::set<std::string>& controllers = hierarchy.controllers;
+  if (controllers.contains("memory")) {
+    memory_max_ = open_knob(directory, "memory.limit_in_bytes", O_RDWR);
+    memory_swap_max_ = open_knob(directory, "memory.memsw.limit_in_bytes", O_RDWR);
+    memory_soft_ = open_knob(directory, "memory.soft_limit_in_bytes", O_RDWR);
+    memory_peak_ = open_knob(directory, "memory.max_usage_in_bytes", O_RDWR);
+    memory_usage_ = open_knob(directory, "memory.usage_in_bytes", O_RDONLY);
+    memory_events_ = open_knob(directory, "memory.oom_control", O_RDONLY);
+    memory_peak_resets_ = true;
+  }
+  if (controllers.contains("pids")) {
+    pids_max_ = open_knob(directory, "pids.max", O_RDWR);
+    pids_peak_ = open_knob(directory, "pids.peak", O_RDONLY);
+    pids_events_ = open_knob(directory, "pids.events", O_RDONLY);
+    pids_current_ = open_knob(directory, "pids.current", O_RDONLY);
+    idle_processes_ = 1;
+  }
+  if (controllers.contains("cpu")) {
+    cpu_quota_ = open_knob(directory, "cpu.cfs_quota_us", O_RDWR);
+    cpu_period_ = open_knob(directory, "cpu.cfs_period_us", O_RDWR);
+    cpu_weight_ = open_knob(directory, "cpu.shares", O_RDWR);
+    cpu_throttle_stat_ = open_knob(directory, "cpu.stat", O_RDONLY);
+  }
+  if (controllers.contains("cpuacct") && !cpu_stat_v2_) {
+    cpu_stat_ = open_knob(directory, "cpuacct.usage", O_RDONLY);
+    cpu_user_ = open_knob(directory, "cpuacct.usage_user", O_RDONLY);
+    cpu_system_ = open_knob(directory, "cpuacct.usage_sys", O_RDONLY);
+  }
+  if (controllers.contains("cpuset")) {
+    cpu_set_ = open_knob(directory, "cpuset.cpus", O_RDWR);
+    cpu_set_default_ = cpu_set_.read();
+  }
+  if (controllers.contains("blkio"))
+    io_stat_ = open_knob(directory, "blkio.throttle.io_service_bytes_recursive", O_RDONLY);
+}
+
+void SlotCgroup::open_knobs_v2(const CgroupHierarchy& hierarchy, const std::string& directory) {
+  const std::set<std::string>& controllers = hierarchy.controllers;
+  // cpu.stat's times need no controller: of the job alone, so better than cpuacct on a hybrid host.
+  cpu_stat_ = open_knob(directory, "cpu.stat", O_RDONLY);
+  cpu_stat_v2_ = cpu_stat_.valid();
+  if (controllers.contains("memory")) {
+    memory_v2_ = true;
+    memory_max_ = open_knob(directory, "memory.max", O_RDWR);
+    memory_swap_max_ = open_knob(directory, "memory.swap.max", O_RDWR);
+    memory_soft_ = open_knob(directory, "memory.high", O_RDWR);
+    memory_peak_ = open_knob(directory, "memory.peak", O_RDWR);
+    memory_peak_resets_ = memory_peak_.valid() && memory_peak_.write_again("0").has_value();
+    if (!memory_peak_.valid()) memory_peak_ = open_knob(directory, "memory.peak", O_RDONLY);
+    memory_usage_ = open_knob(directory, "memory.current", O_RDONLY);
+    memory_events_ = open_knob(directory, "memory.events", O_RDONLY);
+    static_cast<void>(write_text(directory + "/memory.oom.group", "1").has_value());
+  }
+  if (controllers.contains("pids")) {
+    pids_v2_ = true;
+    pids_max_ = open_knob(directory, "pids.max", O_RDWR);
+    pids_peak_ = open_knob(directory, "pids.peak", O_RDONLY);
+    pids_events_ = open_knob(directory, "pids.events", O_RDONLY);
+    pids_current_ = open_knob(directory, "pids.current", O_RDONLY);
+  }
+  if (controllers.contains("cpu")) {
+    cpu_v2_ = true;
+    cpu_quota_ = open_knob(directory, "cpu.max", O_RDWR);
+    cpu_weight_ = open_knob(directory, "cpu.weight", O_RDWR);
+    cpu_throttle_stat_ = open_knob(directory, "cpu.stat", O_RDONLY);
+  }
+  if (controllers.contains("cpuset")) cpu_set_ = open_knob(directory, "cpuset.cpus", O_RDWR);
+  if (controllers.contains("io")) {
+    io_v2_ = true;
+    io_stat_ = open_knob(directory, "io.stat", O_RDONLY);
+  }
+}
+
+void SlotCgroup::set_idle_baseline() {
+  if (!memory_v2_) idle_memory_bytes_ = memory_usage_.read_number().value_or(0);
+}
+
+Result<void> SlotCgroup::apply_memory(std::uint64_t bytes) {
+  // On v1 the slot's own processes share the group: they are on top, in whole pages.
+  const std::uint64_t total = (bytes + idle_memory_bytes_ + 4095) / 4096 * 4096;
+  const std::string text = std::to_string(total);
+  if (memory_v2_) {
+    HATCHERY_TRY(memory_max_.write(text));
+    return memory_swap_max_.valid() ? memory_swap_max_.write("0") : Result<void>();
+  }
+  if (!memory_swap_max_.valid()) return memory_max_.write(text);
+  // memsw (memory + swap) may never be below the memory limit, so the order depends on the direction. Equal: no swap.
+  if (memory_max_.write(text)) return memory_swap_max_.write(text);
+  HATCHERY_TRY(memory_swap_max_.write(text));
+  return memory_max_.write(text);
+}
+
+void SlotCgroup::lift_memory_limit() {
+  if (memory_v2_ || !memory_max_.valid()) return;
+  // The next apply() writes both again. Failure leaves the old limit, under which the slot heals by replacement.
+  if (memory_swap_max_.valid()) static_cast<void>(memory_swap_max_.write("-1").has_value());
+  static_cast<void>(memory_max_.write("-1").has_value());
+}
+
+Result<void> SlotCgroup::apply(const CgroupLimits& limits) {
+  if (limits.memory_bytes) {
+    if (!memory_max_.valid()) return lacks("memory", "limits.memory");
+    HATCHERY_TRY(apply_memory(*limits.memory_bytes));
+  }
+  if (limits.memory_soft_bytes && !memory_soft_.valid()) return lacks("memory", "limits.memory_soft");
+  if (memory_soft_.valid()) {
+    const char* none = memory_v2_ ? "max" : "-1";
+    HATCHERY_TRY(memory_soft_.write(limits.memory_soft_bytes
+                                        ? std::to_string(*limits.memory_soft_bytes + idle_memory_bytes_)
+                                        : none));
+  }
+  if (limits.processes) {
+    if (!pids_max_.valid()) return lacks("pids", "limits.processes");
+    HATCHERY_TRY(pids_max_.write(std::to_string(*limits.processes + idle_processes_)));
+  }
+  if (limits.cpu_rate && !cpu_quota_.valid()) return lacks("cpu", "limits.cpu_rate");
+  if (cpu_quota_.valid()) {
+    std::string quota = cpu_v2_ ? "max" : "-1";
+    if (limits.cpu_rate)
+      quota = std::to_string(std::llround(*limits.cpu_rate * static_cast<double>(kCpuPeriodUs)));
+    HATCHERY_TRY(cpu_quota_.write(cpu_v2_ ? quota + " " + std::to_string(kCpuPeriodUs) : quota));
+  }
+  if (limits.cpu_weight && !cpu_weight_.valid()) return lacks("cpu", "limits.cpu_weight");
+  if (cpu_weight_.valid()) {
+    const std::uint64_t weight = limits.cpu_weight.value_or(100);
+    // v1 shares: 1024 is normal; the kernel's range is 2 to 262,144.
+    const std::uint64_t shares = weight * 1024 / 100;
+    HATCHERY_TRY(cpu_weight_.write(std::to_string(cpu_v2_ ? weight : shares < 2 ? 2 : shares)));
+  }
+  if (limits.cpu_set && !cpu_set_.valid()) return lacks("cpuset", "limits.cpu_set");
+  if (cpu_set_.valid()) HATCHERY_TRY(cpu_set_.write(limits.cpu_set.value_or(cpu_set_default_)));
+  return {};
+}
+
+SlotCgroup::CpuTimes SlotCgroup::cpu_times() const {
+  if (!cpu_stat_v2_)
+    return {cpu_stat_.read_number(), cpu_user_.read_number(), cpu_system_.read_number()};
+  const std::string text = cpu_stat_.read();
+  const auto in_ns = [&](const char* key) -> std::optional<std::uint64_t> {
+    const std::optional<std::uint64_t> us = keyed_number(text, key);
+    return us ? std::optional(*us * 1000) : std::nullopt;
+  };
+  return {in_ns("usage_usec"), in_ns("user_usec"), in_ns("system_usec")};
+}
+
+SlotCgroup::IoBytes SlotCgroup::io_bytes() const {
+  if (!io_stat_.valid()) return {};
+  const std::string text = io_stat_.read();
+  std::uint64_t read = 0;
+  std::uint64_t write = 0;
+  // v1: "254:0 Read 4096" lines; v2: "254:0 rbytes=4096 wbytes=0 …".
+  const auto sum = [&text](const char* key, std::uint64_t& total) {
+    for (std::size_t at = text.find(key); at != std::string::npos; at = text.find(key, at + 1))
+      total += leading_number(std::string_view(text).substr(at + std::string_view(key).size())).value_or(0);
+  };
+  sum(io_v2_ ? "rbytes=" : " Read ", read);
+  sum(io_v2_ ? "wbytes=" : " Write ", write);
+  return {read, write};
+}
+
+std::optional<std::uint64_t> SlotCgroup::oom_kills() const {
+  return keyed_number(memory_events_.read(), "oom_kill");
+}
+
+std::optional<std::uint64_t> SlotCgroup::throttled_ns() const {
+  const std::string text = cpu_throttle_stat_.read();
+  if (!cpu_v2_) return keyed_number(text, "throttled_time");
+  const std::optional<std::uint64_t> us = keyed_number(text, "throttled_usec");
+  return us ? std::optional(*us * 1000) : std::nullopt;
+}
+
+void SlotCgroup::begin() {
+  if (memory_peak_resets_) static_cast<void>(memory_peak_.write_again("0").has_value());
+  baseline_.memory_bytes = memory_v2_ ? std::optional<std::uint64_t>(0) : memory_usage_.read_number();
+  baseline_.oom_kills = oom_kills();
+  baseline_.process_peak = pids_peak_.read_number();
+  baseline_.process_limit_hits = keyed_number(pids_events_.read(), "max");
+  baseline_.io = io_bytes();
+  baseline_.throttled_ns = throttled_ns();
+  baseline_.cpu = cpu_times();
+}
+
+std::optional<std::uint64_t> SlotCgroup::cpu_ns() const {
+  return minus(cpu_times().total, baseline_.cpu.total);
+}
+
+CgroupFigures SlotCgroup::figures() const {
+  CgroupFigures figures;
+  const CpuTimes cpu = cpu_times();
+  figures.cpu_ns = minus(cpu.total, baseline_.cpu.total);
+  figures.cpu_user_ns = minus(cpu.user, baseline_.cpu.user);
+  figures.cpu_system_ns = minus(cpu.system, baseline_.cpu.system);
+  // A peak that can't be reset is the group's since its birth: no figure of this job.
+  if (memory_peak_resets_) figures.memory_peak_bytes = minus(memory_peak_.read_number(), baseline_.memory_bytes);
+  figures.oom_kills = minus(oom_kills(), baseline_.oom_kills);
+  figures.process_limit_hits = minus(keyed_number(pids_events_.read(), "max"), baseline_.process_limit_hits);
+  // pids.peak is the group's since its birth: this job's only if it rose, or if it could not have been lower.
+  const std::optional<std::uint64_t> peak = pids_peak_.read_number();
+  const std::uint64_t least = idle_processes_ + 1;
+  if (peak && baseline_.process_peak && (*peak > *baseline_.process_peak || *peak == least))
+    figures.process_peak = *peak - idle_processes_;
+  const IoBytes io = io_bytes();
+  figures.io_read_bytes = minus(io.read, baseline_.io.read);
+  figures.io_write_bytes = minus(io.write, baseline_.io.write);
+  figures.throttled_ns = minus(throttled_ns(), baseline_.throttled_ns);
+  return figures;
+}
+
+Result<void> SlotCgroup::remove(std::uint32_t wait_ms) {
+  for (const std::string& directory : directories_)
+    HATCHERY_TRY(remove_cgroup_tree(directory, wait_ms));
+  directories_.clear();
+  return {};
+}
+
+}  // namespace hatchery

@@ -1,0 +1,161 @@
+// cgroups of v1, v2 and hybrid hosts behind one interface: find the hierarchies, make a pool's tree in
+// them, and for each slot write limits and read figures through descriptors that stay open.
+//
+//   v1       <mount>/<parent>/hatchery/<pool>/slot-N           zygote and worker (a worker inherits at birth)
+//   v2       <mount>/<parent>/hatchery/<pool>/slot-N/zygote    the zygote
+//                                                    /job      the worker, born there (CLONE_INTO_CGROUP)
+//
+// A hybrid host has both: controllers on v1, and on v2 the CPU time of the job alone and cgroup.kill.
+// Runs in: pool. Thread: one at a time.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/fd.h"
+#include "core/result.h"
+
+namespace hatchery {
+
+/// One mounted hierarchy. v1 hosts have several, each with its controllers.
+struct CgroupHierarchy {
+  std::string mount;                  ///< Where it is mounted.
+  std::string parent;                 ///< Group below which pools live, "" for the root, else "/a/b".
+  bool v2 = false;
+  std::set<std::string> controllers;  ///< Those that groups below the parent can have.
+};
+
+struct CgroupHost {
+  std::vector<CgroupHierarchy> hierarchies;
+
+  /// Reads /proc/self/mountinfo and /proc/self/cgroup. `parent` as in PoolConfig::cgroup_parent.
+  static Result<CgroupHost> find(const std::string& parent = {});
+
+  /// The hierarchy that has the controller, or null.
+  const CgroupHierarchy* with(const std::string& controller) const noexcept;
+  const CgroupHierarchy* v2() const noexcept;
+  bool has(const std::string& controller) const noexcept { return with(controller) != nullptr; }
+  /// "cgroup v1", "cgroup v1+v2" or "cgroup v2".
+  std::string name() const;
+};
+
+struct CgroupLimits {
+  std::optional<std::uint64_t> memory_bytes = {};
+  std::optional<std::uint64_t> memory_soft_bytes = {};
+  std::optional<std::uint64_t> processes = {};
+  std::optional<double> cpu_rate = {};
+  std::optional<std::uint32_t> cpu_weight = {};
+  std::optional<std::string> cpu_set = {};
+};
+
+/// What a job used since begin(). Absent: this host can't tell.
+struct CgroupFigures {
+  std::optional<std::uint64_t> cpu_ns = {};
+  std::optional<std::uint64_t> cpu_user_ns = {};
+  std::optional<std::uint64_t> cpu_system_ns = {};
+  std::optional<std::uint64_t> memory_peak_bytes = {};
+  std::optional<std::uint64_t> oom_kills = {};
+  std::optional<std::uint64_t> process_peak = {};
+  std::optional<std::uint64_t> process_limit_hits = {};
+  std::optional<std::uint64_t> io_read_bytes = {};
+  std::optional<std::uint64_t> io_write_bytes = {};
+  std::optional<std::uint64_t> throttled_ns = {};
+};
+
+/// A file of the slot's group, open for good; remembers what was written last and skips a write of the same.
+class CgroupKnob {
+ public:
+  CgroupKnob() = default;
+  CgroupKnob(UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  bool valid() const noexcept { return fd_.valid(); }
+  const std::string& path() const noexcept { return path_; }
+  Result<void> write(const std::string& text);
+  /// Always writes.
+  Result<void> write_again(const std::string& text);
+  /// Empty when the file is absent or unreadable.
+  std::string read() const;
+  std::optional<std::uint64_t> read_number() const;
+
+ private:
+  UniqueFd fd_;
+  std::string path_;
+  std::string written_;
+};
+
+/// The groups of one slot. Destroying it does not remove them: remove() may block.
+class SlotCgroup {
+ public:
+  /// Makes the groups; those that the zygote must be able to fork into on v2 belong to `owner_uid`.
+  static Result<SlotCgroup> create(const CgroupHost& host, const std::string& pool_name,
+                                   std::uint32_t slot, std::uint32_t owner_uid);
+
+  /// For the launcher: v2 directories (−1 when there is no v2) and cgroup.procs of each v1 hierarchy.
+  int zygote_dir_fd() const noexcept { return zygote_dir_.get(); }
+  int job_dir_fd() const noexcept { return job_dir_.get(); }
+  const std::vector<UniqueFd>& v1_procs() const noexcept { return v1_procs_; }
+
+  /// After the first worker has parked: what the slot itself uses on v1 is no job's.
+  void set_idle_baseline();
+  /// Writes what changed. ENOTSUP names the controller that a limit needs and this host lacks.
+  Result<void> apply(const CgroupLimits& limits);
+  /// Resets the peaks and takes the counters that figures are relative to.
+  void begin();
+  /// CPU time since begin().
+  std::optional<std::uint64_t> cpu_ns() const;
+  CgroupFigures figures() const;
+  /// After a job that came near its memory limit: room for the zygote's own work.
+  void lift_memory_limit();
+
+  /// Kills every process in the groups, zygote included, waits for them (at most `wait_ms`), and removes the groups.
+  Result<void> remove(std::uint32_t wait_ms);
+
+ private:
+  struct CpuTimes {
+    std::optional<std::uint64_t> total, user, system;
+  };
+  struct IoBytes {
+    std::optional<std::uint64_t> read, write;
+  };
+  CpuTimes cpu_times() const;
+  IoBytes io_bytes() const;
+  std::optional<std::uint64_t> oom_kills() const;
+  std::optional<std::uint64_t> throttled_ns() const;
+  void open_knobs_v1(const CgroupHierarchy& hierarchy, const std::string& directory);
+  void open_knobs_v2(const CgroupHierarchy& hierarchy, const std::string& directory);
+  Result<void> apply_memory(std::uint64_t bytes);
+
+  std::vector<std::string> directories_;  // Children before parents.
+  std::vector<UniqueFd> v1_procs_;
+  UniqueFd zygote_dir_;
+  UniqueFd job_dir_;
+
+  bool memory_v2_ = false, pids_v2_ = false, cpu_v2_ = false, cpu_stat_v2_ = false, io_v2_ = false;
+  CgroupKnob memory_max_, memory_swap_max_, memory_soft_, memory_peak_, memory_usage_, memory_events_;
+  CgroupKnob pids_max_, pids_peak_, pids_events_, pids_current_;
+  CgroupKnob cpu_quota_, cpu_period_, cpu_weight_, cpu_throttle_stat_;
+  CgroupKnob cpu_stat_, cpu_user_, cpu_system_;
+  CgroupKnob cpu_set_;
+  std::string cpu_set_default_;
+  CgroupKnob io_stat_;
+
+  std::uint64_t idle_memory_bytes_ = 0;  // v1: zygote and parked worker.
+  std::uint64_t idle_processes_ = 0;     // v1: the zygote.
+  struct Baseline {
+    CpuTimes cpu;
+    IoBytes io;
+    std::optional<std::uint64_t> oom_kills, process_peak, process_limit_hits, throttled_ns, memory_bytes;
+  } baseline_;
+  bool memory_peak_resets_ = false;
+};
+
+/// Removes what pool `pool_name` left: kills all in its groups and removes them. True when there was something.
+Result<bool> remove_pool_cgroups(const CgroupHost& host, const std::string& pool_name);
+
+/// Names of the pools that have groups on this host.
+std::vector<std::string> pool_cgroups(const CgroupHost& host);
+
+}  // namespace hatchery
