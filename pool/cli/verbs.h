@@ -1,0 +1,19 @@
+// The verbs of the `hatchery` command. Each function registers one subcommand with its options, help and
+// callback; main.cc calls them all. The callback runs the verb and stores the status that main returns,
+// one of exit_status.h. `app` and `exit_status` outlive the parse.
+#pragma once
+
+#include <CLI/App.hpp>
+
+namespace hatchery::cli {
+
+/// `hatchery run`: one job in the foreground.
+void add_run_verb(CLI::App& app, int& exit_status);
+/// `hatchery batch`: JSON lines in, JSON lines out.
+void add_batch_verb(CLI::App& app, int& exit_status);
+/// `hatchery judge`: a problem package. Implemented in pool/cli/judge/.
+void add_judge_verb(CLI::App& app, int& exit_status);
+/// `hatchery doctor`: what this host gives.
+void add_doctor_verb(CLI::App& app, int& exit_status);
+
+}  // namespace hatchery::cli
