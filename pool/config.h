@@ -13,7 +13,8 @@
 
 namespace hatchery {
 
-/// A read-only (unless `writable`) bind of a host path into the sandbox, for directories or files.
+/// A read-only (unless `writable`) bind of a host path into the sandbox, for directories or files. A source whose last
+/// part is a symlink on the host (/bin on a merged-/usr host, /etc/localtime) is recreated as the same symlink.
 struct BindMount {
   std::string source;        ///< Absolute host path; trusted: the operator's.
   std::string target;        ///< Absolute path in the sandbox.
@@ -33,6 +34,9 @@ enum class RefusedCall : std::uint8_t {
   kErrno,  ///< EPERM. The default.
   kKill,   ///< The job is killed: outcome forbidden syscall, with number and name.
 };
+
+/// Most slots of one profile.
+inline constexpr std::uint32_t kSlotsMax = 4'096;
 
 struct Profile {
   std::string name = "default";
@@ -75,6 +79,13 @@ struct Profile {
 /// The built-in profile "default": Debian's compilers and interpreters run in it as packaged.
 Profile default_profile();
 
+/// For tests only, and out of reach of any file: one slot whose setup fails at `step` (a Step's number).
+struct SetupFault {
+  std::uint32_t step = 0;
+  int errnum = 0;
+  bool operator==(const SetupFault&) const = default;
+};
+
 struct PoolConfig {
   /// At least one; names differ. The first is the default.
   std::vector<Profile> profiles = {default_profile()};
@@ -98,11 +109,17 @@ struct PoolConfig {
   /// Bytes that the file store may hold.
   std::uint64_t store_bytes_max = 1ULL << 30;
 
+  /// For tests only: each slot that starts takes the next fault, until none is left.
+  std::vector<SetupFault> testing_faults = {};
+  /// For tests only: protections left out (protocol::Protection), for the control of a denial.
+  std::uint32_t testing_without = 0;
+
   /// First wrong field, with the remedy.
   Result<void> validate() const;
 };
 
-/// Parses a profile or pool file. Keys are those of `hatchery doctor --print-config`; an unknown key or a
+/// Parses a profile or pool file: the pool's keys at the top, then [[profile]] tables, each starting from
+/// default_profile() and with [profile.defaults], [profile.maximums] and [[profile.bind]] of its own. Keys are those of `hatchery doctor --print-config`; an unknown key or a
 /// wrong value is an Error "file:line:column: key: what; remedy". `file_name` is for messages only.
 Result<PoolConfig> config_from_toml(std::string_view text, const std::string& file_name);
 /// Reads the file, then as above.

@@ -32,6 +32,8 @@ inline constexpr std::uint32_t kInlinePlanBytes = 32 * 1024;
 /// Arguments, environment and all: above the kernel's own limit on argv (6 MiB with any stack limit).
 inline constexpr std::uint32_t kPlanBytesMax = 8 * 1024 * 1024;
 inline constexpr std::uint32_t kV1HierarchiesMax = 12;
+/// A security context, NUL included.
+inline constexpr std::uint32_t kLabelBytes = 256;
 
 /// The descriptors of the zygote and worker sit above this, so that a job's low numbers are free.
 inline constexpr int kPrivateFdBase = 1024;
@@ -121,8 +123,9 @@ struct StartSlot {
   std::uint32_t v1_count = 0;
   std::uint32_t fault_step = 0;  ///< Fault injection: this Step fails in this slot; 0 in production.
   std::int32_t fault_errnum = 0;
+  char file_context[kLabelBytes] = {};  ///< SELinux context of files on the slot's tmpfs, "" for none.
 };
-static_assert(sizeof(StartSlot) == 32);
+static_assert(sizeof(StartSlot) == 32 + kLabelBytes);
 
 /// Descriptor: the zygote's pidfd, when failure.step is kNone.
 struct SlotStarted {

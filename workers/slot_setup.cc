@@ -190,7 +190,7 @@ Failure mount_bind(SlotSetup& setup, int root_fd, std::uint32_t index) noexcept 
   return kDone;
 }
 
-Failure mount_proc(const SlotSetup& setup, int root_fd, const char* target) noexcept {
+Failure mount_proc(SlotSetup& setup, int root_fd, const char* target) noexcept {
   // hidepid: a job sees only processes of its own uid, so neither the zygote nor a parked worker.
   const char* const options[3][2] = {
       {setup.without(protocol::kWithoutHidepid) ? nullptr : "hidepid", "invisible"},
@@ -201,6 +201,7 @@ Failure mount_proc(const SlotSetup& setup, int root_fd, const char* target) noex
   if (proc_fd < 0 || setup.injected(Step::kSlotMountProc) || attach(root_fd, proc_fd, target) < 0)
     return failed(Step::kSlotMountProc);
   ::close(proc_fd);
+  setup.last_pid_fd = open_in_root(root_fd, "/proc/sys/kernel/ns_last_pid", O_WRONLY);
   // For good: what is 0 here can't be raised by anything inside.
   if (!setup.without(protocol::kWithoutUserNamespaceLimit)) {
     const int file_fd = open_in_root(root_fd, "/proc/sys/user/max_user_namespaces", O_WRONLY);
@@ -333,12 +334,16 @@ Failure enter_root(const SlotSetup& setup, int root_fd) noexcept {
   return kDone;
 }
 
-int mount_one_tmpfs(const char* target, std::uint64_t bytes, std::uint64_t inodes,
+int mount_one_tmpfs(const SlotSetup& setup, const char* target, std::uint64_t bytes,
                     const char* options, unsigned long flags) noexcept {
-  char text[128];
-  ::snprintf(text, sizeof text, "size=%llu,nr_inodes=%llu,%s",
-             static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(inodes),
-             options);
+  char text[128 + protocol::kLabelBytes];
+  const int size = ::snprintf(text, sizeof text, "size=%llu,nr_inodes=%llu,%s",
+                              static_cast<unsigned long long>(bytes),
+                              static_cast<unsigned long long>(setup.plan->tmpfs_inodes), options);
+  // Quoted: a context holds commas (mount(8), "context").
+  if (setup.file_context[0] != '\0')
+    ::snprintf(text + size, sizeof text - static_cast<std::size_t>(size), ",context=\"%s\"",
+               setup.file_context);
   return ::mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME | flags, text);
 }
 
@@ -397,14 +402,13 @@ protocol::Failure mount_fresh_tmpfs(const SlotSetup& setup, bool first) noexcept
     for (int i = 0; i < 3; ++i)
       if (::umount2(kTargets[i], MNT_DETACH) < 0) return failed(Step::kResetTmpfs, i);
   }
-  const std::uint64_t inodes = plan.tmpfs_inodes;
   const char* const work_options =
       setup.without(protocol::kWithoutIdChange) ? "mode=0755" : "mode=0755,uid=1000,gid=1000";
-  if (mount_one_tmpfs(kTargets[0], plan.work_bytes, inodes, work_options, 0) < 0)
+  if (mount_one_tmpfs(setup, kTargets[0], plan.work_bytes, work_options, 0) < 0)
     return failed(Step::kResetTmpfs, 0);
-  if (mount_one_tmpfs(kTargets[1], plan.tmp_bytes, inodes, "mode=1777", 0) < 0)
+  if (mount_one_tmpfs(setup, kTargets[1], plan.tmp_bytes, "mode=1777", 0) < 0)
     return failed(Step::kResetTmpfs, 1);
-  if (mount_one_tmpfs(kTargets[2], plan.shm_bytes, inodes, "mode=1777", MS_NOEXEC) < 0)
+  if (mount_one_tmpfs(setup, kTargets[2], plan.shm_bytes, "mode=1777", MS_NOEXEC) < 0)
     return failed(Step::kResetTmpfs, 2);
   return kDone;
 }

@@ -17,6 +17,11 @@ struct SlotSetup {
   std::int32_t fault_errnum = 0;
   /// One for each mount operation: a detached mount, or −1.
   int bind_fds[kMountsMax];
+  /// ns_last_pid of the slot's pid namespace, open for writing; opened by build_slot() before /proc/sys
+  /// becomes read-only.
+  int last_pid_fd = -1;
+  /// SELinux context of the job's files, "" for none.
+  char file_context[protocol::kLabelBytes] = {};
 
   const char* text(std::uint32_t offset) const noexcept {
     return reinterpret_cast<const char*>(plan) + offset;

@@ -64,7 +64,6 @@ class Zygote {
   Failure become_root() const noexcept;
   Failure set_rlimits() const noexcept;
   Failure share_page() noexcept;
-  Failure prepare_reset() noexcept;
   Failure reset(bool first) noexcept;
   Failure reset_network(bool first) noexcept;
   long clone_worker() noexcept;
@@ -79,7 +78,6 @@ class Zygote {
   SlotSetup& setup_;
   WorkerContext worker_context_{};
   protocol::SharedPage* page_ = nullptr;
-  int last_pid_fd_ = -1;
   // Members, not locals: the zygote's stack stays one page, and so does every worker's copy.
   NetworkSnapshot fresh_network_;
   NetworkSnapshot used_network_;
@@ -142,12 +140,6 @@ Failure Zygote::share_page() noexcept {
   return kDone;
 }
 
-Failure Zygote::prepare_reset() noexcept {
-  // Opened before /proc/sys is read-only for everybody else; kept for good, out of a job's reach.
-  last_pid_fd_ = ::open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
-  return kDone;
-}
-
 Failure Zygote::reset_network(bool first) noexcept {
   if (!own_network()) return kDone;
   if (setup_.injected(Step::kSlotSnapshotNetwork) || used_network_.take() < 0)
@@ -173,8 +165,8 @@ Failure Zygote::reset(bool first) noexcept {
   const Failure mounted = mount_fresh_tmpfs(setup_, first);
   if (mounted.step != Step::kNone) return mounted;
   // Process ids start over: 2 is the next worker's. Without it a job could count its predecessors.
-  if (setup_.injected(Step::kResetPids) || last_pid_fd_ < 0 ||
-      ::pwrite(last_pid_fd_, "1", 1, 0) != 1)
+  if (setup_.injected(Step::kResetPids) || setup_.last_pid_fd < 0 ||
+      ::pwrite(setup_.last_pid_fd, "1", 1, 0) != 1)
     return failed(Step::kResetPids);
   return reset_network(first);
 }
@@ -240,7 +232,6 @@ void Zygote::run() noexcept {
   require(build_slot(setup_));
   require(set_rlimits());
   require(share_page());
-  require(prepare_reset());
   for (bool first = true;; first = false) {
     const std::int64_t started_ns = raw::monotonic_ns();
     require(reset(first));
