@@ -104,7 +104,7 @@ Result<UniqueFd> FileStore::open(const FileId& id) const {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(id);
   if (found == entries_.end()) {
-    return errno_error(Step::kStoreFile, quoted(id), ENOENT,
+    return errno_error(Step::kStoreFile, quote(id), ENOENT,
                        "give the id of a stored file that hasn't been removed");
   }
   // A duplicate would share its offset and be writable; a new description does neither.

@@ -42,7 +42,7 @@ std::string suggest_name(std::string_view name, const std::vector<std::string_vi
     if (name.size() > kNameLengthMax || candidate.size() > kNameLengthMax) continue;
     std::size_t distance = edit_distance(name, candidate);
     const std::size_t slips_max = std::max<std::size_t>(1, candidate.size() / 3);
-    if (distance > slips_max) {
+    if (distance > slips_max || distance >= candidate.size()) {
       if (!one_begins_the_other(name, candidate)) continue;
       distance += kNameLengthMax / 2;  // A slip of the keyboard is the better guess.
     }
@@ -59,7 +59,7 @@ std::string suggest_name(std::string_view name, const std::vector<std::string_vi
   return text;
 }
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   constexpr std::string_view kHexDigits = "0123456789abcdef";
   std::string result = "\"";
   std::size_t size = std::min(text.size(), kQuotedLengthMax);

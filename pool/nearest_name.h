@@ -12,6 +12,6 @@ namespace hatchery {
 std::string suggest_name(std::string_view name, const std::vector<std::string_view>& known);
 
 /// `text` in double quotes for a message, cut to a bearable length, with control bytes as \xNN.
-std::string quoted(std::string_view text);
+std::string quote(std::string_view text);
 
 }  // namespace hatchery

@@ -1,0 +1,444 @@
+// Configuration from TOML text. This file knows keys and types and remembers where each key stands;
+// ranges are PoolConfig::validate()'s, whose errors are given that place.
+#define TOML_EXCEPTIONS 0
+#include <fcntl.h>
+#include <toml++/toml.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "core/fd.h"
+#include "pool/config.h"
+#include "pool/limits.h"
+#include "pool/nearest_name.h"
+#include "pool/units.h"
+
+namespace hatchery {
+namespace {
+
+constexpr std::size_t kFileBytesMax = 4U << 20U;
+
+std::string type_text(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::table:
+      return "a table";
+    case toml::node_type::array:
+      return "an array";
+    case toml::node_type::string:
+      return "a string";
+    case toml::node_type::integer:
+      return "an integer";
+    case toml::node_type::floating_point:
+      return "a float";
+    case toml::node_type::boolean:
+      return "a boolean";
+    default:
+      return "a date or time";
+  }
+}
+
+/// One file being read: the first error, and the place of every key that was given.
+class Reading {
+ public:
+  explicit Reading(std::string file) : file_(std::move(file)) {}
+
+  void fail(const toml::source_position& at, const std::string& key, std::string detail,
+            std::string remedy) {
+    if (error_.has_value()) return;
+    error_ =
+        Error{Step::kParseConfig, place(at) + ": " + key, 0, std::move(detail), std::move(remedy)};
+  }
+  void wrong_type(const toml::node& node, const std::string& key, const std::string& wanted) {
+    fail(node.source().begin, key, "is " + type_text(node), "give " + wanted);
+  }
+  /// `key` is the file's name for what validate() calls `path`.
+  void remember(const std::string& path, const toml::source_position& at, const std::string& key) {
+    places_[path] = place(at) + ": " + key;
+  }
+  bool failed() const { return error_.has_value(); }
+  Error take_error() { return *std::move(error_); }
+
+  /// Gives an error of validate() the place of its key, or of the nearest table around it.
+  Error with_place(Error error) const {
+    error.step = Step::kParseConfig;
+    std::string path = error.object;
+    while (!places_.contains(path)) {
+      const std::size_t end = path.find_last_of(".[");
+      if (end == std::string::npos) {
+        error.object = file_ + ": " + error.object;
+        return error;
+      }
+      path.resize(end);
+    }
+    error.object = places_.at(path) + error.object.substr(path.size());
+    return error;
+  }
+  std::string place(const toml::source_position& at) const {
+    return file_ + ":" + std::to_string(at.line) + ":" + std::to_string(at.column);
+  }
+
+ private:
+  std::string file_;
+  std::optional<Error> error_;
+  std::map<std::string, std::string> places_;
+};
+
+/// One table being read. Each reader below leaves its argument alone when the key is absent.
+class TableReader {
+ public:
+  /// `path`: what validate() calls the table, `name`: what the file does; both end in '.' unless
+  /// empty.
+  TableReader(Reading& reading, const toml::table& table, std::string path, std::string name)
+      : reading_(reading), table_(table), path_(std::move(path)), name_(std::move(name)) {}
+  TableReader(Reading& reading, const toml::table& table, const std::string& path)
+      : TableReader(reading, table, path, path) {}
+
+  /// Null when absent. Every key that is asked for counts as known.
+  const toml::node* find(const char* key) {
+    known_.push_back(key);
+    const toml::node* node = table_.get(key);
+    if (node != nullptr) reading_.remember(path_ + key, node->source().begin, name_ + key);
+    return node;
+  }
+
+  void string(const char* key, std::string& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    if (const auto* text = node->as_string()) {
+      out = text->get();
+    } else {
+      reading_.wrong_type(*node, name_ + key, "a string");
+    }
+  }
+
+  void boolean(const char* key, bool& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    if (const auto* value = node->as_boolean()) {
+      out = value->get();
+    } else {
+      reading_.wrong_type(*node, name_ + key, "true or false");
+    }
+  }
+
+  template <typename T>
+  void integer(const char* key, T& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const std::optional<std::uint64_t> value = unsigned_value(*node, key, "an integer");
+    if (!value.has_value()) return;
+    if (*value > std::numeric_limits<T>::max()) {
+      reading_.fail(node->source().begin, name_ + key, std::to_string(*value) + " is out of range",
+                    "give at most " + std::to_string(std::numeric_limits<T>::max()));
+    } else {
+      out = static_cast<T>(*value);
+    }
+  }
+
+  void bytes(const char* key, std::uint64_t& out) {
+    if (const toml::node* node = find(key)) out = bytes_value(*node, key).value_or(out);
+  }
+
+  void milliseconds(const char* key, std::uint32_t& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const std::optional<Nanoseconds> value = duration_value(*node, key);
+    if (!value.has_value()) return;
+    const auto count = std::chrono::floor<std::chrono::milliseconds>(*value);
+    if (count != *value || count.count() > std::numeric_limits<std::uint32_t>::max()) {
+      reading_.fail(node->source().begin, name_ + key, format_duration(*value) + " is out of range",
+                    "give whole milliseconds, 0 to 49 days");
+    } else {
+      out = static_cast<std::uint32_t>(count.count());
+    }
+  }
+
+  void strings(const char* key, std::vector<std::string>& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const toml::array* array = node->as_array();
+    if (array == nullptr) return reading_.wrong_type(*node, name_ + key, "an array of strings");
+    out.clear();
+    for (const toml::node& element : *array) {
+      const std::string index = key + ("[" + std::to_string(out.size()) + "]");
+      const auto* text = element.as_string();
+      if (text == nullptr) return reading_.wrong_type(element, name_ + index, "a string");
+      reading_.remember(path_ + index, element.source().begin, name_ + index);
+      out.push_back(text->get());
+    }
+  }
+
+  template <typename T>
+  void choice(const char* key, T& out, const std::vector<std::pair<std::string_view, T>>& choices) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const auto* text = node->as_string();
+    std::string wanted;
+    for (const auto& [word, value] : choices) {
+      if (text != nullptr && text->get() == word) {
+        out = value;
+        return;
+      }
+      wanted += (wanted.empty() ? "" : " or ") + quote(word);
+    }
+    if (text == nullptr) return reading_.wrong_type(*node, name_ + key, wanted);
+    reading_.fail(node->source().begin, name_ + key, quote(text->get()) + " is not a choice",
+                  "give " + wanted);
+  }
+
+  void limits(const char* key, Limits& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const toml::table* table = node->as_table();
+    if (table == nullptr) return reading_.wrong_type(*node, name_ + key, "a table of limits");
+    TableReader reader(reading_, *table, path_ + key + ".", name_ + key + ".");
+    for (const LimitField& field : limit_fields()) reader.limit(field, out);
+    reader.finish();
+  }
+
+  /// Refuses keys that nobody asked for.
+  void finish() {
+    for (const auto& [key, node] : table_) {
+      if (std::find(known_.begin(), known_.end(), key.str()) != known_.end()) continue;
+      reading_.fail(key.source().begin, name_ + std::string(key.str()), "is an unknown key",
+                    suggest_name(key.str(), known_));
+    }
+  }
+
+ private:
+  void fail_value(const toml::node& node, const char* key, const Error& error) {
+    const std::string detail =
+        error.object.empty() ? error.detail : error.object + " " + error.detail;
+    reading_.fail(node.source().begin, name_ + key, detail, error.remedy);
+  }
+
+  std::optional<std::uint64_t> unsigned_value(const toml::node& node, const char* key,
+                                              const char* wanted) {
+    const auto* value = node.as_integer();
+    if (value == nullptr) {
+      reading_.wrong_type(node, name_ + key, wanted);
+    } else if (value->get() < 0) {
+      reading_.fail(node.source().begin, name_ + key, std::to_string(value->get()) + " is negative",
+                    "give 0 or more");
+    } else {
+      return static_cast<std::uint64_t>(value->get());
+    }
+    return std::nullopt;
+  }
+
+  std::optional<std::uint64_t> bytes_value(const toml::node& node, const char* key) {
+    const auto* text = node.as_string();
+    if (text == nullptr)
+      return unsigned_value(node, key, "a size like \"64MiB\" or a number of bytes");
+    const Result<std::uint64_t> value = parse_bytes(text->get());
+    if (value) return *value;
+    fail_value(node, key, value.error());
+    return std::nullopt;
+  }
+
+  std::optional<Nanoseconds> duration_value(const toml::node& node, const char* key) {
+    const std::optional<double> seconds = node.is_number() ? node.value<double>() : std::nullopt;
+    if (!seconds.has_value() && !node.is_string()) {
+      reading_.wrong_type(node, name_ + key, "a duration like \"1.5s\" or a number of seconds");
+      return std::nullopt;
+    }
+    const Result<Nanoseconds> value = seconds.has_value() ? duration_from_seconds(*seconds)
+                                                          : parse_duration(node.as_string()->get());
+    if (value) return *value;
+    fail_value(node, key, value.error());
+    return std::nullopt;
+  }
+
+  void limit(const LimitField& field, Limits& out) {
+    const toml::node* node = find(field.key);
+    if (node == nullptr) return;
+    if (const auto* text = node->as_string(); text != nullptr && text->get() == "none") {
+      std::visit([&out](auto member) { (out.*member).reset(); }, field.member);
+    } else if (field.kind == LimitKind::kCpuRate) {
+      cpu_rate(*node, field, out);
+    } else if (field.kind == LimitKind::kCpuSet) {
+      if (text == nullptr)
+        return reading_.wrong_type(*node, name_ + field.key, limit_range_text(field));
+      out.cpu_set = text->get();
+    } else {
+      std::optional<std::uint64_t> number;
+      if (field.kind == LimitKind::kBytes) number = bytes_value(*node, field.key);
+      if (field.kind == LimitKind::kCount) number = unsigned_value(*node, field.key, "an integer");
+      if (field.kind == LimitKind::kDuration) {
+        const std::optional<Nanoseconds> value = duration_value(*node, field.key);
+        if (value.has_value()) number = static_cast<std::uint64_t>(value->count());
+      }
+      if (!number.has_value()) return;
+      const Result<void> set = set_limit_number(out, field, *number);
+      if (!set) fail_value(*node, field.key, set.error());
+    }
+  }
+
+  void cpu_rate(const toml::node& node, const LimitField& field, Limits& out) {
+    if (!node.is_number())
+      return reading_.wrong_type(node, name_ + field.key, limit_range_text(field));
+    out.cpu_rate = node.value<double>();
+  }
+
+  Reading& reading_;
+  const toml::table& table_;
+  std::string path_;
+  std::string name_;
+  std::vector<std::string_view> known_;
+};
+
+BindMount read_bind(Reading& reading, const toml::table& table, const std::string& path,
+                    const std::string& name) {
+  reading.remember(path, table.source().begin, name);
+  TableReader reader(reading, table, path + ".", name + ".");
+  BindMount bind;
+  reader.string("source", bind.source);
+  bind.target = bind.source;
+  reader.string("target", bind.target);
+  reader.boolean("writable", bind.writable);
+  reader.boolean("optional", bind.optional);
+  reader.boolean("executable", bind.executable);
+  reader.finish();
+  return bind;
+}
+
+/// A built-in bind gives way to one of the file with the same target; two of the file are
+/// validate()'s to refuse.
+void drop_replaced_binds(const toml::array& array, std::vector<BindMount>& binds) {
+  for (const toml::node& element : array) {
+    const toml::table* table = element.as_table();
+    if (table == nullptr) continue;
+    const toml::node* target = table->get(table->contains("target") ? "target" : "source");
+    const auto* text = target == nullptr ? nullptr : target->as_string();
+    if (text == nullptr) continue;
+    std::erase_if(binds, [&](const BindMount& bind) { return bind.target == text->get(); });
+  }
+}
+
+void read_binds(Reading& reading, TableReader& reader, const std::string& prefix,
+                Profile& profile) {
+  bool builtin_binds = profile.root_directory.empty();
+  reader.boolean("builtin_binds", builtin_binds);
+  if (!builtin_binds) profile.binds.clear();
+  const toml::node* node = reader.find("bind");
+  if (node == nullptr) return;
+  const toml::array* array = node->as_array();
+  if (array == nullptr) {
+    return reading.wrong_type(*node, prefix + "bind", "[[profile.bind]] tables");
+  }
+  drop_replaced_binds(*array, profile.binds);
+  std::size_t index = 0;
+  for (const toml::node& element : *array) {
+    const std::string name = prefix + "bind[" + std::to_string(index++) + "]";
+    // validate() counts the built-in ones too.
+    const std::string path = prefix + "bind[" + std::to_string(profile.binds.size()) + "]";
+    const toml::table* table = element.as_table();
+    if (table == nullptr) {
+      return reading.wrong_type(element, name, "a [[profile.bind]] table");
+    }
+    profile.binds.push_back(read_bind(reading, *table, path, name));
+  }
+}
+
+Profile read_profile(Reading& reading, const toml::table& table, const std::string& prefix) {
+  Profile profile = default_profile();
+  TableReader reader(reading, table, prefix);
+  reader.string("name", profile.name);
+  reader.string("root_directory", profile.root_directory);
+  read_binds(reading, reader, prefix, profile);
+  reader.strings("masked_paths", profile.masked_paths);
+  reader.bytes("tmp", profile.tmp_bytes);
+  reader.bytes("work", profile.work_bytes);
+  reader.bytes("shm", profile.shm_bytes);
+  reader.integer("tmpfs_inodes", profile.tmpfs_inodes);
+  reader.string("hostname", profile.hostname);
+  reader.choice<NetworkMode>("network", profile.network,
+                             {{"none", NetworkMode::kNone}, {"host", NetworkMode::kHost}});
+  reader.boolean("time_namespace", profile.time_namespace);
+  reader.string("seccomp_policy", profile.seccomp_policy);
+  reader.choice<RefusedCall>("refused_call", profile.refused_call,
+                             {{"errno", RefusedCall::kErrno}, {"kill", RefusedCall::kKill}});
+  reader.string("selinux_type", profile.selinux_type);
+  reader.strings("env", profile.env);
+  reader.integer("slots_max", profile.slots_max);
+  // The built-in minimum follows a lower maximum; one that the file gives does not.
+  profile.slots_min = std::min(profile.slots_min, std::max(profile.slots_max, 1U));
+  reader.integer("slots_min", profile.slots_min);
+  reader.milliseconds("slot_idle", profile.slot_idle_ms);
+  reader.limits("defaults", profile.defaults);
+  reader.limits("maximums", profile.maximums);
+  reader.finish();
+  return profile;
+}
+
+void read_profiles(Reading& reading, TableReader& reader, std::vector<Profile>& profiles) {
+  const toml::node* node = reader.find("profile");
+  if (node == nullptr) return;
+  const toml::array* array = node->as_array();
+  if (array == nullptr) return reading.wrong_type(*node, "profile", "[[profile]], in two brackets");
+  profiles.clear();
+  for (const toml::node& element : *array) {
+    const std::string name = "profile[" + std::to_string(profiles.size()) + "]";
+    const toml::table* table = element.as_table();
+    if (table == nullptr) return reading.wrong_type(element, name, "a [[profile]] table");
+    reading.remember(name, table->source().begin, name);
+    profiles.push_back(read_profile(reading, *table, name + "."));
+  }
+}
+
+PoolConfig read_config(Reading& reading, const toml::table& table) {
+  PoolConfig config;
+  TableReader reader(reading, table, "");
+  reader.integer("queue_max", config.queue_max);
+  reader.integer("uid_base", config.uid_base);
+  reader.integer("uid_count", config.uid_count);
+  reader.string("name", config.name);
+  reader.string("state_directory", config.state_directory);
+  reader.string("cgroup_parent", config.cgroup_parent);
+  reader.string("zygote_path", config.zygote_path);
+  reader.integer("shutdown_ms", config.shutdown_ms);
+  reader.bytes("store_bytes_max", config.store_bytes_max);
+  read_profiles(reading, reader, config.profiles);
+  reader.finish();
+  return config;
+}
+
+}  // namespace
+
+Result<PoolConfig> config_from_toml(std::string_view text, const std::string& file_name) {
+  Reading reading(file_name);
+  const toml::parse_result parsed = toml::parse(text, file_name);
+  if (!parsed) {
+    const toml::parse_error& error = parsed.error();
+    return Error{Step::kParseConfig, reading.place(error.source().begin), 0,
+                 std::string(error.description()), "correct the TOML at that place"};
+  }
+  PoolConfig config = read_config(reading, parsed.table());
+  if (reading.failed()) return reading.take_error();
+  Result<void> valid = config.validate();
+  if (!valid) return reading.with_place(std::move(valid).error());
+  return config;
+}
+
+Result<PoolConfig> config_from_file(const std::string& path) {
+  constexpr const char* kRemedy = "give the path of a readable TOML file";
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.valid()) return errno_error(Step::kReadFile, path, errno, kRemedy);
+  std::string text;
+  std::vector<char> buffer(64U << 10U);
+  while (true) {
+    const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno_error(Step::kReadFile, path, errno, kRemedy);
+    if (got == 0) break;
+    text.append(buffer.data(), static_cast<std::size_t>(got));
+    if (text.size() > kFileBytesMax) return errno_error(Step::kReadFile, path, EFBIG, kRemedy);
+  }
+  return config_from_toml(text, path);
+}
+
+}  // namespace hatchery
