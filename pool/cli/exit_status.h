@@ -1,7 +1,9 @@
-// Exit statuses of `hatchery`, the same for every verb that they make sense for. `run` passes a job's own
-// status through, so ours lie above 239, where programs and signals (128 + number ≤ 192) do not collide.
+// Exit statuses of `hatchery`, the same for every verb that they make sense for. `run` passes a
+// job's own status through, so ours lie above 239, where programs and signals (128 + number ≤ 192)
+// do not collide.
 #pragma once
 
+#include "core/error.h"
 #include "pool/job.h"
 
 namespace hatchery::cli {
@@ -12,7 +14,8 @@ inline constexpr int kExitFailure = 1;
 /// run: the command is there but can't be executed, and is not there, as env(1) and sh(1) have it.
 inline constexpr int kExitNotExecutable = 126;
 inline constexpr int kExitNotFound = 127;
-/// run: 128 + the signal that the job died of. Every verb: 128 + the SIGINT or SIGTERM that stopped it.
+/// run: 128 + the signal that the job died of. Every verb: 128 + the SIGINT or SIGTERM that stopped
+/// it.
 inline constexpr int kExitSignalBase = 128;
 inline constexpr int kExitTimeLimit = 240;
 inline constexpr int kExitWallLimit = 241;

@@ -1,14 +1,17 @@
-// The verbs of the `hatchery` command. Each function registers one subcommand with its options, help and
-// callback; main.cc calls them all. The callback runs the verb and stores the status that main returns,
-// one of exit_status.h. `app` and `exit_status` outlive the parse.
+// The verbs of the `hatchery` command. Each function registers one subcommand with its options,
+// help and callback; main.cc calls them all. The callback runs the verb and stores the status that
+// main returns, one of exit_status.h. `app` and `exit_status` outlive the parse.
 #pragma once
 
 #include <CLI/App.hpp>
+#include <string>
+#include <vector>
 
 namespace hatchery::cli {
 
-/// `hatchery run`: one job in the foreground.
-void add_run_verb(CLI::App& app, int& exit_status);
+/// `hatchery run`: one job in the foreground. `command` is what stands after "--", untouched by the
+/// parser.
+void add_run_verb(CLI::App& app, const std::vector<std::string>& command, int& exit_status);
 /// `hatchery batch`: JSON lines in, JSON lines out.
 void add_batch_verb(CLI::App& app, int& exit_status);
 /// `hatchery judge`: a problem package. Implemented in pool/cli/judge/.

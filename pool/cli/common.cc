@@ -1,0 +1,92 @@
+#include "pool/cli/common.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <vector>
+
+#include "pool/nearest_name.h"
+
+namespace hatchery::cli {
+
+void print_error(std::string_view text) { spdlog::error("{}", text); }
+
+void print_error(const Error& error) { print_error(error.message()); }
+
+void print_note(std::string_view text) { spdlog::info("{}", text); }
+
+bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
+
+Result<Interrupts> Interrupts::create() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&signals, number);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  UniqueFd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd.valid()) return errno_error(Step::kCreatePipe, "signalfd", errno);
+  return Interrupts(std::move(fd));
+}
+
+int Interrupts::take() const noexcept {
+  signalfd_siginfo info = {};
+  if (::read(signal_fd_.get(), &info, sizeof info) != sizeof info) return 0;
+  return static_cast<int>(info.ssi_signo);
+}
+
+Result<WakeUp> WakeUp::create() {
+  UniqueFd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!fd.valid()) return errno_error(Step::kCreatePipe, "eventfd", errno);
+  return WakeUp(std::move(fd));
+}
+
+void WakeUp::signal() const noexcept {
+  const std::uint64_t one = 1;
+  // It can only fail when the counter is full, and then the reader is awake anyway.
+  [[maybe_unused]] const ssize_t written = ::write(fd_.get(), &one, sizeof one);
+}
+
+void WakeUp::clear() const noexcept {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(fd_.get(), &count, sizeof count);
+}
+
+int write_all(int fd, std::string_view bytes) noexcept {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written >= 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(written));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return errno;
+    // Somebody made the open file non-blocking, a terminal shared with a shell for example.
+    pollfd waiting = {.fd = fd, .events = POLLOUT, .revents = 0};
+    ::poll(&waiting, 1, -1);
+  }
+  return 0;
+}
+
+std::string unknown_argument_text(const CLI::App& verb, const std::string& argument) {
+  const std::string name = argument.substr(0, argument.find('='));
+  const std::string help =
+      verb.get_parent() == nullptr ? "hatchery --help" : "hatchery " + verb.get_name() + " --help";
+  if (name.empty() || name.front() != '-') {
+    return "unexpected argument " + quote(argument) + "; see " + help;
+  }
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : verb.get_options()) {
+    for (const std::string& flag : option->get_lnames()) flags.push_back("--" + flag);
+  }
+  const std::vector<std::string_view> known(flags.begin(), flags.end());
+  const std::string suggestion = suggest_name(name, known);
+  const bool guessed = suggestion.rfind("did you mean", 0) == 0;
+  return "unknown option " + quote(name) + "; " + (guessed ? suggestion + " " : "") + "see " + help;
+}
+
+}  // namespace hatchery::cli

@@ -1,0 +1,59 @@
+// What the verbs share: messages on stderr, Ctrl-C as a descriptor, output files.
+// Thread: main, but for the messages, which any thread may print.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <string>
+#include <string_view>
+
+#include "core/error.h"
+#include "core/fd.h"
+#include "core/result.h"
+
+namespace hatchery::cli {
+
+/// "hatchery: text" on stderr.
+void print_error(std::string_view text);
+void print_error(const Error& error);
+/// The same, for what is no error.
+void print_note(std::string_view text);
+
+/// Whether stderr is a terminal: for progress lines and colour.
+bool stderr_is_terminal();
+
+/// SIGINT, SIGTERM and SIGHUP as a readable descriptor, so that a verb can cancel its jobs before
+/// it ends. Constructed before the pool, whose threads inherit the blocked signals.
+class Interrupts {
+ public:
+  static Result<Interrupts> create();
+  /// Becomes readable when a signal has come.
+  int fd() const noexcept { return signal_fd_.get(); }
+  /// The number of a signal that has come, or 0.
+  int take() const noexcept;
+
+ private:
+  explicit Interrupts(UniqueFd signal_fd) : signal_fd_(std::move(signal_fd)) {}
+  UniqueFd signal_fd_;
+};
+
+/// An eventfd: lets another thread wake a poll(2).
+class WakeUp {
+ public:
+  static Result<WakeUp> create();
+  int fd() const noexcept { return fd_.get(); }
+  /// Any thread.
+  void signal() const noexcept;
+  void clear() const noexcept;
+
+ private:
+  explicit WakeUp(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
+/// Writes all of `bytes`, whatever the kernel takes at once. 0, or the errno.
+int write_all(int fd, std::string_view bytes) noexcept;
+
+/// For a message about an argument that `verb` does not know: what it is, and the likely meaning.
+std::string unknown_argument_text(const CLI::App& verb, const std::string& argument);
+
+}  // namespace hatchery::cli
