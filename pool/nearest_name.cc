@@ -27,6 +27,14 @@ std::size_t edit_distance(std::string_view left, std::string_view right) {
   return row[right.size()];
 }
 
+/// Two neighbours changed places, the commonest slip: two edits, but one mistake.
+bool is_swap(std::string_view left, std::string_view right) {
+  if (left.size() != right.size()) return false;
+  const auto [first, second] = std::mismatch(left.begin(), left.end(), right.begin());
+  if (left.end() - first < 2 || first[0] != second[1] || first[1] != second[0]) return false;
+  return std::equal(first + 2, left.end(), second + 2);
+}
+
 /// "memory" for "memory_bytes", "wall_time" for "wall": one begins with the other.
 bool one_begins_the_other(std::string_view left, std::string_view right) {
   const std::size_t size = std::min(left.size(), right.size());
@@ -40,7 +48,7 @@ std::string suggest_name(std::string_view name, const std::vector<std::string_vi
   std::size_t best_distance = kNameLengthMax;
   for (const std::string_view candidate : known) {
     if (name.size() > kNameLengthMax || candidate.size() > kNameLengthMax) continue;
-    std::size_t distance = edit_distance(name, candidate);
+    std::size_t distance = is_swap(name, candidate) ? 1 : edit_distance(name, candidate);
     const std::size_t slips_max = std::max<std::size_t>(1, candidate.size() / 3);
     if (distance > slips_max || distance >= candidate.size()) {
       if (!one_begins_the_other(name, candidate)) continue;
