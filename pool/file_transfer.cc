@@ -1,0 +1,345 @@
+#include "pool/file_transfer.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/fsuid.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <cstring>
+
+namespace hatchery {
+namespace {
+
+constexpr std::size_t kQuickBytes = 64 * 1024;
+constexpr std::size_t kQuickFiles = 16;
+constexpr int kDirectoryDepthMax = 64;
+constexpr std::size_t kChunk = 1 << 20;
+
+/// Acts on files as the job's user while it lives: a tmpfs of the slot's user namespace takes no other, and
+/// the kernel's permission checks then are the job's own. Only this thread's (setfsuid(2)).
+class AsJobUser {
+ public:
+  explicit AsJobUser(std::uint32_t uid)
+      : gid_(::setfsgid(uid)), uid_(::setfsuid(uid)) {}
+  ~AsJobUser() {
+    ::setfsuid(static_cast<uid_t>(uid_));
+    ::setfsgid(static_cast<gid_t>(gid_));
+  }
+  AsJobUser(const AsJobUser&) = delete;
+  AsJobUser& operator=(const AsJobUser&) = delete;
+
+ private:
+  int gid_;
+  int uid_;
+};
+
+UniqueFd open_beneath(int directory_fd, const std::string& path, std::uint64_t flags,
+                      std::uint64_t mode = 0) {
+  open_how how{};
+  how.flags = flags | O_CLOEXEC;
+  how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+  return UniqueFd(static_cast<int>(
+      ::syscall(SYS_openat2, directory_fd, path.c_str(), &how, sizeof how)));
+}
+
+/// Splits "/tmp/a/b" into the directory to start from and "a/b".
+int base_of(const SlotDirectories& directories, const std::string& path, std::string& rest) {
+  const bool in_tmp = path.compare(0, 5, "/tmp/") == 0;
+  const bool in_work = path.compare(0, 3, "/w/") == 0;
+  rest = in_tmp ? path.substr(5) : in_work ? path.substr(3) : path;
+  while (!rest.empty() && rest.back() == '/') rest.pop_back();
+  while (!rest.empty() && rest.front() == '/') rest.erase(0, 1);
+  if (rest.empty()) rest = ".";
+  return in_tmp ? directories.tmp_fd : directories.work_fd;
+}
+
+const char* remedy_for(int errnum) {
+  switch (errnum) {
+    case ENOSPC: return "raise the profile's work or tmp size, or tmpfs_inodes";
+    case ELOOP: return "a symlink is never followed";
+    case EXDEV: return "the path must stay in /w or /tmp";
+    default: return "";
+  }
+}
+
+Error transfer_error(Step step, const std::string& path, int errnum) {
+  return errno_error(step, path, errnum, remedy_for(errnum));
+}
+
+/// Everything left in `source` to `target`; an errno, or 0.
+int copy_bytes(int source_fd, int target_fd) {
+  for (;;) {
+    const ssize_t moved = ::sendfile(target_fd, source_fd, nullptr, kChunk);
+    if (moved == 0) return 0;
+    if (moved < 0 && errno != EINTR) return errno;
+  }
+}
+
+int write_bytes(int fd, const std::string& bytes) {
+  for (std::size_t done = 0; done < bytes.size();) {
+    const ssize_t wrote = ::write(fd, bytes.data() + done, bytes.size() - done);
+    if (wrote < 0 && errno != EINTR) return errno;
+    if (wrote > 0) done += static_cast<std::size_t>(wrote);
+  }
+  return 0;
+}
+
+/// mkdir -p of every directory above `path`.
+int make_parents(int base_fd, const std::string& path) {
+  for (std::size_t slash = path.find('/'); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
+    const std::string prefix = path.substr(0, slash);
+    if (open_beneath(base_fd, prefix, O_PATH | O_DIRECTORY).valid()) continue;
+    const std::size_t above = prefix.rfind('/');
+    const std::string parent = above == std::string::npos ? "." : prefix.substr(0, above);
+    const UniqueFd parent_fd = open_beneath(base_fd, parent, O_PATH | O_DIRECTORY);
+    if (!parent_fd.valid()) return errno;
+    const std::string name = above == std::string::npos ? prefix : prefix.substr(above + 1);
+    if (::mkdirat(parent_fd.get(), name.c_str(), 0755) < 0 && errno != EEXIST) return errno;
+  }
+  return 0;
+}
+
+/// Copies open sources to paths of one slot.
+class Importer {
+ public:
+  Importer(const SlotDirectories& directories, const FileStore& store)
+      : directories_(directories), store_(store) {}
+
+  Result<void> put(const FileIn& file) {
+    std::string path;
+    const int base_fd = base_of(directories_, file.path, path);
+    if (std::holds_alternative<FileIn::Directory>(file.source))
+      return make_directory(base_fd, path, file.mode.value_or(0755));
+    if (const auto* bytes = std::get_if<FileIn::Bytes>(&file.source))
+      return put_bytes(base_fd, path, bytes->bytes, file.mode.value_or(0644));
+    if (const auto* stored = std::get_if<FileIn::Stored>(&file.source)) {
+      Result<UniqueFd> source = store_.open(stored->id);
+      if (!source) return std::move(source).error();
+      return put_open(base_fd, path, source->get(), file.mode.value_or(0644));
+    }
+    if (const auto* host = std::get_if<FileIn::HostFile>(&file.source))
+      return put_host_file(base_fd, path, AT_FDCWD, host->path, file.mode);
+    const auto& tree = std::get<FileIn::HostDirectory>(file.source);
+    const UniqueFd directory(::open(tree.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory.valid())
+      return errno_error(Step::kOpenInput, tree.path, errno, "give a readable directory");
+    return put_directory(base_fd, path, directory.get(), tree.path, file.mode.value_or(0755), 0);
+  }
+
+ private:
+  Result<void> make_directory(int base_fd, const std::string& path, std::uint32_t mode) {
+    if (path == ".") return {};
+    const AsJobUser job_user(directories_.job_host_uid);
+    if (const int errnum = make_parents(base_fd, path + "/"); errnum != 0)
+      return transfer_error(Step::kCopyIn, path, errnum);
+    const UniqueFd made = open_beneath(base_fd, path, O_RDONLY | O_DIRECTORY);
+    if (!made.valid() || ::fchmod(made.get(), mode) < 0)
+      return transfer_error(Step::kCopyIn, path, errno);
+    return {};
+  }
+
+  UniqueFd create(int base_fd, const std::string& path, std::uint32_t mode) const {
+    const AsJobUser job_user(directories_.job_host_uid);
+    if (make_parents(base_fd, path) != 0) return UniqueFd();
+    UniqueFd made = open_beneath(base_fd, path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    // The mode asked for, whatever our umask is.
+    if (made.valid() && ::fchmod(made.get(), mode) < 0) made.reset();
+    return made;
+  }
+
+  Result<void> put_bytes(int base_fd, const std::string& path, const std::string& bytes,
+                         std::uint32_t mode) {
+    const UniqueFd target = create(base_fd, path, mode);
+    if (!target.valid()) return transfer_error(Step::kCopyIn, path, errno);
+    const int errnum = write_bytes(target.get(), bytes);
+    if (errnum != 0) return transfer_error(Step::kCopyIn, path, errnum);
+    return {};
+  }
+
+  Result<void> put_open(int base_fd, const std::string& path, int source_fd, std::uint32_t mode) {
+    const UniqueFd target = create(base_fd, path, mode);
+    if (!target.valid()) return transfer_error(Step::kCopyIn, path, errno);
+    const int errnum = copy_bytes(source_fd, target.get());
+    if (errnum != 0) return transfer_error(Step::kCopyIn, path, errnum);
+    return {};
+  }
+
+  Result<void> put_host_file(int base_fd, const std::string& path, int host_dir_fd,
+                             const std::string& host_path, std::optional<std::uint32_t> mode) {
+    // O_NONBLOCK: a FIFO must not stop the pool; what is no regular file is refused below.
+    const UniqueFd source(::openat(host_dir_fd, host_path.c_str(),
+                                   O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!source.valid())
+      return errno_error(Step::kOpenInput, host_path, errno, "give a readable regular file");
+    struct stat status {};
+    if (::fstat(source.get(), &status) < 0 || !S_ISREG(status.st_mode))
+      return errno_error(Step::kOpenInput, host_path, EINVAL, "give a regular file");
+    return put_open(base_fd, path, source.get(), mode.value_or(status.st_mode & 0777));
+  }
+
+  Result<void> put_directory(int base_fd, const std::string& path, int host_fd,
+                             const std::string& host_path, std::uint32_t mode, int depth) {
+    if (depth > kDirectoryDepthMax)
+      return errno_error(Step::kOpenInput, host_path, ELOOP, "at most 64 directories deep");
+    HATCHERY_TRY(make_directory(base_fd, path, mode | 0700));
+    const UniqueFd listing_fd(::openat(host_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    DIR* listing = listing_fd.valid() ? ::fdopendir(::dup(listing_fd.get())) : nullptr;
+    if (listing == nullptr) return errno_error(Step::kOpenInput, host_path, errno);
+    Result<void> result;
+    for (dirent* entry = ::readdir(listing); entry != nullptr && result; entry = ::readdir(listing)) {
+      const std::string name = entry->d_name;
+      if (name != "." && name != "..")
+        result = put_entry(base_fd, path == "." ? name : path + "/" + name, host_fd, name,
+                           host_path + "/" + name, depth);
+    }
+    ::closedir(listing);
+    return result;
+  }
+
+  Result<void> put_entry(int base_fd, const std::string& path, int host_fd, const std::string& name,
+                         const std::string& host_path, int depth) {
+    struct stat status {};
+    if (::fstatat(host_fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0)
+      return errno_error(Step::kOpenInput, host_path, errno);
+    if (S_ISDIR(status.st_mode)) {
+      const UniqueFd below(::openat(host_fd, name.c_str(),
+                                    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+      if (!below.valid()) return errno_error(Step::kOpenInput, host_path, errno);
+      return put_directory(base_fd, path, below.get(), host_path, status.st_mode & 0777, depth + 1);
+    }
+    if (S_ISLNK(status.st_mode)) return put_symlink(base_fd, path, host_fd, name, host_path);
+    if (S_ISREG(status.st_mode))
+      return put_host_file(base_fd, path, host_fd, name, status.st_mode & 0777);
+    return {};  // Sockets, FIFOs and devices have no content to bring.
+  }
+
+  Result<void> put_symlink(int base_fd, const std::string& path, int host_fd,
+                           const std::string& name, const std::string& host_path) {
+    char text[4096];
+    const ssize_t size = ::readlinkat(host_fd, name.c_str(), text, sizeof text - 1);
+    if (size < 0) return errno_error(Step::kOpenInput, host_path, errno);
+    text[size] = '\0';
+    const std::size_t slash = path.rfind('/');
+    const UniqueFd parent = open_beneath(
+        base_fd, slash == std::string::npos ? "." : path.substr(0, slash), O_PATH | O_DIRECTORY);
+    const AsJobUser job_user(directories_.job_host_uid);
+    const std::string last = slash == std::string::npos ? path : path.substr(slash + 1);
+    if (!parent.valid() || ::symlinkat(text, parent.get(), last.c_str()) < 0)
+      return transfer_error(Step::kCopyIn, path, errno);
+    return {};
+  }
+
+  const SlotDirectories& directories_;
+  const FileStore& store_;
+};
+
+/// A readable descriptor of what must be a regular file. Looked at before it is opened: opening a FIFO or device acts.
+Result<UniqueFd> open_regular(int base_fd, const std::string& path, std::uint64_t& size) {
+  const UniqueFd handle = open_beneath(base_fd, path, O_PATH | O_NOFOLLOW);
+  if (!handle.valid()) return transfer_error(Step::kCopyOut, path, errno);
+  struct stat status {};
+  if (::fstat(handle.get(), &status) < 0) return transfer_error(Step::kCopyOut, path, errno);
+  if (!S_ISREG(status.st_mode))
+    return Error{.step = Step::kCopyOut,
+                 .object = path,
+                 .errnum = S_ISLNK(status.st_mode) ? ELOOP : EINVAL,
+                 .detail = S_ISLNK(status.st_mode) ? "is a symlink" : "is not a regular file",
+                 .remedy = "only regular files are taken out"};
+  size = static_cast<std::uint64_t>(status.st_size);
+  UniqueFd file(::open(("/proc/self/fd/" + std::to_string(handle.get())).c_str(),
+                       O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!file.valid()) return transfer_error(Step::kCopyOut, path, errno);
+  return file;
+}
+
+Result<std::string> read_bytes(int fd, std::uint64_t size, const std::string& path) {
+  std::string bytes(size, '\0');
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got = ::read(fd, bytes.data() + done, bytes.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return transfer_error(Step::kCopyOut, path, errno);
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  bytes.resize(done);
+  return bytes;
+}
+
+Result<FileId> store_bytes(int fd, const std::string& path, FileStore& store) {
+  UniqueFd memfd(::memfd_create("hatchery-stored", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!memfd.valid()) return transfer_error(Step::kStoreFile, path, errno);
+  const int errnum = copy_bytes(fd, memfd.get());
+  if (errnum != 0) return transfer_error(Step::kStoreFile, path, errnum);
+  return store.adopt(std::move(memfd));
+}
+
+/// False when there is nothing to report: an optional file that is missing.
+bool copy_one_out(const FileOut& file, const SlotDirectories& directories, FileStore& store,
+                  Output& output) {
+  std::string path;
+  const int base_fd = base_of(directories, file.path, path);
+  std::uint64_t size = 0;
+  Result<UniqueFd> source = open_regular(base_fd, path, size);
+  if (!source) {
+    output.error = source.error();
+    return !(file.optional && source.error().errnum == ENOENT);
+  }
+  if (size > file.bytes_max) {
+    output.error = Error{.step = Step::kCopyOut,
+                         .object = file.path,
+                         .errnum = EFBIG,
+                         .detail = "has " + std::to_string(size) + " bytes, more than the cap of " +
+                                   std::to_string(file.bytes_max),
+                         .remedy = "raise its \"max\""};
+    return true;
+  }
+  output.size = size;
+  if (file.store) {
+    Result<FileId> id = store_bytes(source->get(), file.path, store);
+    if (id) output.stored = *std::move(id);
+    else output.error = std::move(id).error();
+    return true;
+  }
+  Result<std::string> bytes = read_bytes(source->get(), size, file.path);
+  if (bytes) output.bytes = *std::move(bytes);
+  else output.error = std::move(bytes).error();
+  return true;
+}
+
+}  // namespace
+
+bool is_quick(const std::vector<FileIn>& files) {
+  std::size_t bytes = 0;
+  for (const FileIn& file : files) {
+    if (const auto* text = std::get_if<FileIn::Bytes>(&file.source)) bytes += text->bytes.size();
+    else if (!std::holds_alternative<FileIn::Directory>(file.source)) return false;
+  }
+  return bytes <= kQuickBytes && files.size() <= kQuickFiles;
+}
+
+Result<void> copy_in(const std::vector<FileIn>& files, const SlotDirectories& directories,
+                     const FileStore& store) {
+  Importer importer(directories, store);
+  for (const FileIn& file : files) HATCHERY_TRY(importer.put(file));
+  return {};
+}
+
+std::vector<Output> copy_out(const std::vector<FileOut>& files, const SlotDirectories& directories,
+                             FileStore& store) {
+  std::vector<Output> outputs;
+  outputs.reserve(files.size());
+  for (const FileOut& file : files) {
+    Output output{.name = file.path};
+    if (copy_one_out(file, directories, store, output)) outputs.push_back(std::move(output));
+  }
+  return outputs;
+}
+
+}  // namespace hatchery

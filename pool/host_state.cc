@@ -1,0 +1,107 @@
+#include "pool/host_state.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+namespace hatchery {
+namespace {
+
+constexpr const char* kRootRemedy = "run as root, or set state_directory to a directory you own";
+
+/// The lock of a pool, taken; invalid when a live pool holds it.
+Result<UniqueFd> try_lock(const std::string& path) {
+  for (;;) {
+    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd.valid()) return errno_error(Step::kLockPool, path, errno, kRootRemedy);
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) < 0) {
+      if (errno == EWOULDBLOCK) return UniqueFd();
+      return errno_error(Step::kLockPool, path, errno);
+    }
+    // Its last owner may have removed the name between the open and the lock.
+    struct stat status {};
+    if (::fstat(fd.get(), &status) == 0 && status.st_nlink > 0) return fd;
+  }
+}
+
+std::string made_up_name() {
+  unsigned char random[6];
+  if (::getrandom(random, sizeof random, 0) != sizeof random) random[0] = 0;
+  std::string name = "pool-" + std::to_string(::getpid()) + "-";
+  for (const unsigned char byte : random) {
+    name += "0123456789abcdef"[byte >> 4];
+    name += "0123456789abcdef"[byte & 15];
+  }
+  return name;
+}
+
+}  // namespace
+
+Result<HostState> HostState::open(const std::string& state_directory, const std::string& pool_name,
+                                  const CgroupHost& cgroups, std::uint32_t uid_base,
+                                  std::uint32_t uid_count) {
+  HostState state;
+  state.directory_ = state_directory;
+  if (::mkdir(state_directory.c_str(), 0700) < 0 && errno != EEXIST)
+    return errno_error(Step::kOpenStateDir, state_directory, errno, kRootRemedy);
+  for (const std::string& name : pool_cgroups(cgroups)) {
+    const std::string path = state_directory + "/" + name + ".lock";
+    Result<UniqueFd> lock = try_lock(path);
+    if (!lock) return std::move(lock).error();
+    if (!lock->valid()) continue;  // Alive.
+    Result<bool> removed = remove_pool_cgroups(cgroups, name);
+    if (!removed) return std::move(removed).error();
+    state.removed_pools_.push_back(name);
+    ::unlink(path.c_str());
+  }
+  state.pool_name_ = pool_name.empty() ? made_up_name() : pool_name;
+  const std::string path = state_directory + "/" + state.pool_name_ + ".lock";
+  Result<UniqueFd> lock = try_lock(path);
+  if (!lock) return std::move(lock).error();
+  if (!lock->valid())
+    return errno_error(Step::kLockPool, path, EBUSY,
+                       "a running pool has this name: stop it, or choose another `name`");
+  state.pool_lock_ = *std::move(lock);
+  const std::string uids = state_directory + "/uids.lock";
+  state.uid_locks_ = UniqueFd(::open(uids.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!state.uid_locks_.valid()) return errno_error(Step::kLeaseUid, uids, errno, kRootRemedy);
+  state.uid_base_ = uid_base;
+  state.uid_count_ = uid_count;
+  return state;
+}
+
+HostState::~HostState() {
+  if (pool_lock_.valid()) ::unlink((directory_ + "/" + pool_name_ + ".lock").c_str());
+}
+
+Result<UidLease> HostState::lease_uid() {
+  for (std::uint32_t index = 0; index < uid_count_ / 2; ++index) {
+    if (index < leased_.size() && leased_[index]) continue;
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = static_cast<off_t>(uid_base_ + index * 2);
+    lock.l_len = 2;
+    if (::fcntl(uid_locks_.get(), F_OFD_SETLK, &lock) < 0) {
+      if (errno == EAGAIN || errno == EACCES) continue;  // Another pool's.
+      return errno_error(Step::kLeaseUid, directory_ + "/uids.lock", errno);
+    }
+    if (index >= leased_.size()) leased_.resize(index + 1);
+    leased_[index] = true;
+    return UidLease{uid_base_ + index * 2, index};
+  }
+  return errno_error(Step::kLeaseUid, "", EUSERS, "raise uid_count, or run fewer slots");
+}
+
+void HostState::release_uid(const UidLease& lease) {
+  struct flock lock {};
+  lock.l_type = F_UNLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(lease.uid);
+  lock.l_len = 2;
+  ::fcntl(uid_locks_.get(), F_OFD_SETLK, &lock);
+  leased_[lease.index] = false;
+}
+
+}  // namespace hatchery

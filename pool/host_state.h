@@ -1,0 +1,55 @@
+// What pools on one host share: a state directory with a lock a pool and a lock a leased host uid. Locks
+// belong to open files, so the kernel frees them whatever way a pool ends.
+// Runs in: pool. Thread: the loop's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/cgroup.h"
+#include "core/fd.h"
+#include "core/result.h"
+
+namespace hatchery {
+
+/// Host ids of one slot: `uid` for its zygote, `uid` + 1 for its jobs. Freed by release_uid().
+struct UidLease {
+  std::uint32_t uid = 0;
+  /// 0, 1, 2, … within the range: distinct for every live slot of the host. Chooses the SELinux categories.
+  std::uint32_t index = 0;
+};
+
+class HostState {
+ public:
+  /// Makes the directory, removes cgroups of pools that are dead, and locks `pool_name` ("" makes one up).
+  /// EBUSY: a live pool has that name.
+  static Result<HostState> open(const std::string& state_directory, const std::string& pool_name,
+                                const CgroupHost& cgroups, std::uint32_t uid_base,
+                                std::uint32_t uid_count);
+
+  HostState(HostState&&) = default;
+  HostState& operator=(HostState&&) = delete;
+  ~HostState();
+
+  const std::string& pool_name() const noexcept { return pool_name_; }
+  /// EUSERS when the range is used up.
+  Result<UidLease> lease_uid();
+  void release_uid(const UidLease& lease);
+  /// Names of dead pools whose leftovers were removed at open().
+  const std::vector<std::string>& removed_pools() const noexcept { return removed_pools_; }
+
+ private:
+  HostState() = default;
+  std::string directory_;
+  std::string pool_name_;
+  UniqueFd pool_lock_;
+  UniqueFd uid_locks_;
+  std::uint32_t uid_base_ = 0;
+  std::uint32_t uid_count_ = 0;
+  /// OFD locks don't conflict within one open file: what this pool itself holds.
+  std::vector<bool> leased_;
+  std::vector<std::string> removed_pools_;
+};
+
+}  // namespace hatchery

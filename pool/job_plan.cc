@@ -1,0 +1,189 @@
+#include "pool/job_plan.h"
+
+#include <sys/resource.h>
+
+#include <cstring>
+
+namespace hatchery {
+namespace {
+
+constexpr std::size_t kFdsOfJobMax = 64;
+constexpr std::size_t kFilesMax = 4096;
+
+Error bad_job(std::string object, std::string detail, std::string remedy) {
+  return Error{.step = Step::kValidateJob,
+               .object = std::move(object),
+               .detail = std::move(detail),
+               .remedy = std::move(remedy)};
+}
+
+bool has_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
+
+Result<void> validate_path(const std::string& field, const std::string& path) {
+  if (path.empty() || has_nul(path) || path.size() > 4000)
+    return bad_job(field, "is empty, too long or has a NUL byte", "give a path below /w or /tmp");
+  const bool absolute = path[0] == '/';
+  if (absolute && path.compare(0, 3, "/w/") != 0 && path.compare(0, 5, "/tmp/") != 0)
+    return bad_job(field, "\"" + path + "\" is outside of /w and /tmp",
+                   "give a path relative to /w, or below /w/ or /tmp/");
+  const std::string slashed = path + "/";
+  if (slashed.find("/../") != std::string::npos || slashed.compare(0, 3, "../") == 0)
+    return bad_job(field, "\"" + path + "\" has \"..\"", "give a path without it");
+  return {};
+}
+
+Result<void> validate_fds(const JobSpec& spec) {
+  if (spec.fds.size() > kFdsOfJobMax)
+    return bad_job("fds", "has more than 64 descriptors", "give fewer");
+  for (const auto& [number, stream] : spec.fds) {
+    const std::string field = "fds[" + std::to_string(number) + "]";
+    if (number < 0 || number >= protocol::kPrivateFdBase)
+      return bad_job(field, "is out of range", "use numbers 0 to 1023");
+    if (const auto* same = std::get_if<SameAsStream>(&stream)) {
+      const auto original = spec.fds.find(same->fd);
+      const bool standard = same->fd >= 0 && same->fd <= 2;
+      if (same->fd == number || (original == spec.fds.end() && !standard) ||
+          (original != spec.fds.end() && std::holds_alternative<SameAsStream>(original->second)))
+        return bad_job(field, "same_as names no other descriptor of the job",
+                       "name one that is not itself a same_as");
+    }
+    if (const auto* lent = std::get_if<CallerFdStream>(&stream); lent != nullptr && lent->fd < 0)
+      return bad_job(field, "is a negative descriptor of the caller", "lend an open one");
+  }
+  return {};
+}
+
+/// Grows a body; every string ends in NUL, tables are 8-aligned.
+class BodyWriter {
+ public:
+  std::uint64_t text(const std::string& value) {
+    const std::uint64_t offset = body_.size();
+    body_.append(value).push_back('\0');
+    return offset;
+  }
+  std::uint32_t table(const void* bytes, std::size_t size) {
+    body_.resize((body_.size() + 7) / 8 * 8, '\0');
+    const auto offset = static_cast<std::uint32_t>(body_.size());
+    body_.append(static_cast<const char*>(bytes), size);
+    return offset;
+  }
+  std::uint32_t strings(const std::vector<std::string>& values) {
+    std::vector<std::uint64_t> offsets;
+    offsets.reserve(values.size() + 1);
+    for (const std::string& value : values) offsets.push_back(text(value));
+    offsets.push_back(0);
+    return table(offsets.data(), offsets.size() * sizeof offsets[0]);
+  }
+  std::string finish() {
+    body_.push_back('\0');
+    return std::move(body_);
+  }
+
+ private:
+  // Offset 0 ends a table, so that nothing else may stand there.
+  std::string body_ = std::string(8, '\0');
+};
+
+std::vector<std::string> exec_candidates(const std::string& command,
+                                         const std::vector<std::string>& env) {
+  if (command.find('/') != std::string::npos) return {command};
+  std::string path = "/usr/local/bin:/usr/bin:/bin";
+  for (const std::string& variable : env)
+    if (variable.compare(0, 5, "PATH=") == 0) path = variable.substr(5);
+  std::vector<std::string> candidates;
+  for (std::size_t start = 0; start <= path.size();) {
+    const std::size_t end = std::min(path.find(':', start), path.size());
+    const std::string directory = path.substr(start, end - start);
+    candidates.push_back((directory.empty() ? "." : directory) + "/" + command);
+    start = end + 1;
+  }
+  return candidates;
+}
+
+std::vector<protocol::Rlimit> rlimits(const Limits& limits) {
+  std::vector<protocol::Rlimit> all;
+  const auto add = [&all](unsigned resource, std::optional<std::uint64_t> value) {
+    if (value) all.push_back({resource, 0, *value, *value});
+  };
+  add(RLIMIT_FSIZE, limits.file_bytes);
+  add(RLIMIT_STACK, limits.stack_bytes);
+  add(RLIMIT_AS, limits.address_space_bytes);
+  if (limits.open_files) add(RLIMIT_NOFILE, *limits.open_files);
+  return all;
+}
+
+}  // namespace
+
+Result<void> validate_job(const JobSpec& spec) {
+  if (spec.args.empty() || spec.args[0].empty())
+    return bad_job("args", "is empty", "give a command");
+  std::size_t bytes = 0;
+  for (const std::string& argument : spec.args) {
+    if (has_nul(argument)) return bad_job("args", "has a NUL byte", "remove it");
+    bytes += argument.size() + 1;
+  }
+  if (spec.env) {
+    for (const std::string& variable : *spec.env) {
+      const std::size_t equals = variable.find('=');
+      if (has_nul(variable) || equals == std::string::npos || equals == 0)
+        return bad_job("env", "\"" + variable + "\" is not NAME=value", "write it so");
+      bytes += variable.size() + 1;
+    }
+  }
+  if (bytes > protocol::kPlanBytesMax / 2)
+    return bad_job("args", "and env have " + std::to_string(bytes) + " bytes",
+                   "at most 4 MiB together; pass the rest in a file");
+  if (spec.working_directory.empty() || spec.working_directory[0] != '/' ||
+      has_nul(spec.working_directory) || spec.working_directory.size() > 4000)
+    return bad_job("cwd", "\"" + spec.working_directory + "\" is no absolute path", "give one, such as /w");
+  HATCHERY_TRY(validate_fds(spec));
+  if (spec.files_in.size() > kFilesMax || spec.files_out.size() > kFilesMax)
+    return bad_job("files_in or files_out", "has more than 4096 entries", "give a directory");
+  for (std::size_t i = 0; i < spec.files_in.size(); ++i) {
+    const std::string field = "files_in[" + std::to_string(i) + "]";
+    HATCHERY_TRY(validate_path(field + ".path", spec.files_in[i].path));
+    if (spec.files_in[i].mode.value_or(0) > 0777)
+      return bad_job(field + ".mode", "has more than permission bits", "use 0000 to 0777");
+  }
+  for (std::size_t i = 0; i < spec.files_out.size(); ++i)
+    HATCHERY_TRY(validate_path("files_out[" + std::to_string(i) + "].path", spec.files_out[i].path));
+  return {};
+}
+
+EncodedJob encode_job(const JobSpec& spec, const Profile& profile, const Limits& limits) {
+  const std::vector<std::string>& env = spec.env ? *spec.env : profile.env;
+  EncodedJob job;
+  BodyWriter writer;
+  job.header.argv = writer.strings(spec.args);
+  job.header.envp = writer.strings(env);
+  job.header.paths = writer.strings(exec_candidates(spec.args[0], env));
+  job.header.working_directory = static_cast<std::uint32_t>(writer.text(spec.working_directory));
+  const std::size_t label_bytes = profile.selinux_type.empty() ? 0 : protocol::kLabelBytes;
+  job.header.label = static_cast<std::uint32_t>(writer.text(std::string(label_bytes, '\0')));
+  const std::vector<protocol::Rlimit> limit_table = rlimits(limits);
+  job.header.rlimits = writer.table(limit_table.data(), limit_table.size() * sizeof(protocol::Rlimit));
+  job.header.rlimits_count = static_cast<std::uint32_t>(limit_table.size());
+  // Those that copy another come last: the worker places them in this order.
+  for (const bool copies : {false, true})
+    for (const auto& [number, stream] : spec.fds)
+      if (std::holds_alternative<SameAsStream>(stream) == copies)
+        job.fds.push_back({number, protocol::kFdNull});
+  job.header.fds = writer.table(job.fds.data(), job.fds.size() * sizeof(protocol::FdEntry));
+  job.header.fds_count = static_cast<std::uint32_t>(job.fds.size());
+  job.body = writer.finish();
+  job.header.body_size = static_cast<std::uint32_t>(job.body.size());
+  return job;
+}
+
+void store_label(EncodedJob& job, const std::string& exec_context) {
+  HATCHERY_CHECK(exec_context.size() < protocol::kLabelBytes);
+  std::memcpy(job.body.data() + job.header.label, exec_context.data(), exec_context.size());
+}
+
+void store_fd_entries(EncodedJob& job) {
+  if (!job.fds.empty())
+    std::memcpy(job.body.data() + job.header.fds, job.fds.data(),
+                job.fds.size() * sizeof(protocol::FdEntry));
+}
+
+}  // namespace hatchery

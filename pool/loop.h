@@ -1,0 +1,192 @@
+// Loop: the pool's one thread that owns the ring, the slots and the running jobs. Events come in from the ring,
+// the submission queue and posted calls; what follows from each is written in loop_slots.cc (life of a
+// slot) and loop_jobs.cc (life of a job).
+// Runs in: pool. Thread: its own, except where said.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <future>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "core/cgroup.h"
+#include "core/ring.h"
+#include "pool/config.h"
+#include "pool/file_store.h"
+#include "pool/host_state.h"
+#include "pool/launcher_link.h"
+#include "pool/porter.h"
+#include "pool/scheduler.h"
+#include "pool/slot.h"
+#include "pool/submission.h"
+#include "pool/submission_queue.h"
+
+namespace hatchery {
+
+/// One profile's share of the pool.
+struct ProfileState {
+  const Profile* profile = nullptr;
+  UniqueFd slot_plan;
+  Scheduler<Submission*> queue;
+  std::vector<Slot*> ready;  ///< Used last in, first out: caches are warm.
+  std::size_t alive = 0;
+  std::size_t starting = 0;
+  std::uint32_t failures = 0;  ///< Starts that failed in a row.
+  std::int64_t retry_due_ns = 0;
+  std::optional<Error> last_failure;
+};
+
+struct LoopSetup {
+  PoolConfig config;
+  CgroupHost cgroups;
+  std::string zygote_path;
+  std::vector<UniqueFd> slot_plans;  ///< One a profile.
+};
+
+class Loop {
+ public:
+  explicit Loop(LoopSetup setup);
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  /// Starts the thread; returns when the first slot of each profile is ready, or the error. Caller's thread.
+  Result<void> start();
+  /// Drains for shutdown_ms, cancels the rest, removes everything, joins. Caller's thread.
+  void stop();
+
+  // Any thread.
+  /// False when the queue is full; then `submission` stays the caller's.
+  bool submit(std::unique_ptr<Submission>& submission);
+  bool cancel(JobTicket ticket);
+  void drain();
+  PoolStats stats() const;
+  FileStore& files() { return files_; }
+  const PoolConfig& config() const { return setup_.config; }
+  const CgroupHost& cgroups() const { return setup_.cgroups; }
+  const std::string& host_name() const { return host_name_; }
+
+ private:
+  friend class Pool;
+
+  // loop.cc
+  void run();
+  Result<void> open();
+  void turn();
+  void sleep_until_something();
+  void accept_submissions();
+  void run_posted();
+  void post(std::function<void()> call);
+  void listen_for_wakeups();
+  void housekeeping(std::int64_t now_ns);
+  void fire_timers(std::int64_t now_ns);
+  void set_due(Slot& slot);
+  std::optional<std::int64_t> next_deadline() const;
+  void finish();
+  void announce_if_ready();
+
+  // loop_slots.cc
+  Result<void> start_launcher();
+  void listen_to_launcher();
+  void on_launcher_message(int result);
+  void start_slots(std::size_t profile);
+  void start_slot(std::size_t profile);
+  Result<void> prepare_slot(Slot& slot, protocol::StartSlot& message, UniqueFd& theirs);
+  void slot_start_failed(Slot& slot, Error error);
+  void listen_to_slot(Slot& slot);
+  void on_slot_message(Slot& slot, int result);
+  void on_parked(Slot& slot, const protocol::Parked& parked);
+  void slot_becomes_ready(Slot& slot);
+  void lose(Slot& slot, Error why);
+  void on_zygote_dead(Slot& slot);
+  void give_up_zygote(Slot& slot);
+  void remove_slot(Slot& slot);
+  void forget_dead_slots();
+  void retire_idle(std::int64_t now_ns);
+  void fail_queue(ProfileState& state);
+
+  // loop_jobs.cc
+  void schedule();
+  void schedule_profile(std::size_t profile);
+  void place(Slot& slot, Job& job);
+  Result<void> wire(const Slot& slot, Job& job, std::vector<UniqueFd>& fds);
+  Result<UniqueFd> open_stream(Job& job, int number, const Stream& stream);
+  void files_are_in(Slot& slot, Job& job, Result<void> result);
+  void hand_over(Slot& slot, Job& job);
+  void arm_limits(Slot& slot, Job& job, std::int64_t now_ns);
+  void check_limits(Slot& slot, Job& job, std::int64_t now_ns);
+  void kill_job(Slot& slot, Job& job, KillReason reason);
+  void on_forbidden(Slot& slot, Job& job);
+  void listen_to_collector(Slot& slot, Job& job, Collector& collector);
+  void drain_collector(Slot* slot, Job& job, Collector& collector);
+  void on_ended(Slot& slot, const protocol::Ended& ended);
+  void collect(Slot& slot, Job& job);
+  void report(Slot& slot, Job& job);
+  void never_ran(Job& job, Outcome outcome, std::optional<Error> error);
+  void deliver(Job& job);
+  void unlease(Slot& slot);
+  void do_cancel(JobTicket ticket);
+  void all_placed(Submission& submission);
+  void fill_figures(Slot& slot, Job& job);
+  void finish_collecting(Slot& slot, Job& job, std::vector<Output> files);
+  void ask_for_reset(Slot& slot);
+
+  LoopSetup setup_;
+  std::string host_name_;
+  const unsigned cpus_;
+  FileStore files_;
+  SubmissionQueue<Submission> submissions_;
+  std::unique_ptr<Porter> porter_;
+
+  std::unique_ptr<Ring> ring_;
+  std::optional<HostState> host_;
+  LauncherLink launcher_;
+  struct LauncherInbox {
+    protocol::SlotStarted message;
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    iovec part;
+    msghdr header;
+  } launcher_inbox_;
+  std::unique_ptr<Completion> launcher_received_;
+  std::unique_ptr<Completion> woken_;
+
+  std::vector<ProfileState> profiles_;
+  std::map<std::uint32_t, std::unique_ptr<Slot>> slots_;
+  std::uint32_t next_slot_ = 0;
+  std::size_t next_fault_ = 0;
+  std::vector<Slot*> dead_;
+  std::set<std::pair<std::int64_t, Slot*>> due_;
+  std::int64_t housekeeping_due_ns_ = 0;
+
+  std::unordered_map<JobTicket, std::unique_ptr<Submission>> live_;
+  std::list<std::unique_ptr<Job>> lingering_;  ///< Reported, but the kernel still refers to them.
+  std::vector<JobTicket> finished_;            ///< Erased from live_ at the end of the turn.
+
+  std::mutex posted_mutex_;
+  std::vector<std::function<void()>> posted_;
+  std::atomic<bool> has_posted_{false};
+
+  mutable std::mutex idle_mutex_;
+  std::condition_variable idle_changed_;
+  std::atomic<std::uint64_t> submitted_{0}, reported_{0}, replaced_{0};
+  std::atomic<std::uint32_t> running_{0}, ready_count_{0}, total_count_{0};
+  std::atomic<bool> stopping_{false};
+  std::int64_t stop_due_ns_ = 0;
+  bool killing_all_ = false;
+
+  std::optional<std::promise<Result<void>>> opened_;
+  std::thread thread_;
+};
+
+std::int64_t monotonic_ns();
+
+}  // namespace hatchery

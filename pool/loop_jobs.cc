@@ -1,0 +1,471 @@
+// The life of a job in the loop: placed, handed over, watched, ended, collected, reported.
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "pool/file_transfer.h"
+#include "pool/loop.h"
+#include "pool/outcome.h"
+#include "pool/slot_plan.h"
+#include "workers/raw.h"
+#include "workers/syscall_policy.h"
+
+namespace hatchery {
+namespace {
+
+constexpr std::int64_t kCpuStepNs = 1'000'000;
+constexpr std::int64_t kHealthNs = 1'000'000'000;
+constexpr std::int64_t kStuckNs = 2'000'000'000;
+constexpr std::size_t kDrainBytesMax = 1 << 20;
+
+Nanoseconds since(std::int64_t from_ns, std::int64_t to_ns) {
+  return Nanoseconds(std::max<std::int64_t>(to_ns - from_ns, 0));
+}
+
+CgroupLimits cgroup_limits(const Limits& limits) {
+  return {.memory_bytes = limits.memory_bytes,
+          .memory_soft_bytes = limits.memory_soft_bytes,
+          .processes = limits.processes,
+          .cpu_rate = limits.cpu_rate,
+          .cpu_weight = limits.cpu_weight,
+          .cpu_set = limits.cpu_set};
+}
+
+SlotDirectories directories_of(const Slot& slot, const Job& job) {
+  return {job.work_dir.get(), job.tmp_dir.get(), slot.lease.uid + 1};
+}
+
+}  // namespace
+
+void Loop::schedule() {
+  for (std::size_t i = 0; i < profiles_.size(); ++i) schedule_profile(i);
+}
+
+void Loop::schedule_profile(std::size_t profile) {
+  ProfileState& state = profiles_[profile];
+  while (state.queue.front() != nullptr && state.ready.size() >= state.queue.front()->slots) {
+    Submission& submission = *state.queue.pop().item;
+    submissions_.release(1);
+    const std::int64_t now_ns = monotonic_ns();
+    for (const std::unique_ptr<Job>& job : submission.jobs) {
+      Slot& slot = *state.ready.back();
+      state.ready.pop_back();
+      --ready_count_;
+      slot.apply(SlotEvent::kLeased);
+      slot.job = job.get();
+      job->slot = &slot;
+      job->leased_ns = now_ns;
+      job->report.slot = slot.number;
+      job->report.steps.queued = since(submission.submitted_ns, now_ns);
+      if (slot.reset_ns > 0) job->report.steps.reset = Nanoseconds(slot.reset_ns);
+    }
+    // Placing may end a submission at once, and with it the list that would be walked.
+    std::vector<Job*> jobs;
+    for (const std::unique_ptr<Job>& job : submission.jobs) jobs.push_back(job.get());
+    for (Job* job : jobs) place(*job->slot, *job);
+  }
+  if (!state.queue.empty()) start_slots(profile);
+}
+
+void Loop::place(Slot& slot, Job& job) {
+  job.worker_pidfd = std::move(slot.worker_pidfd);
+  job.work_dir = std::move(slot.work_dir);
+  job.tmp_dir = std::move(slot.tmp_dir);
+  job.listener = std::move(slot.listener);
+  if (Result<void> limited = slot.cgroup->apply(cgroup_limits(job.limits)); !limited)
+    return files_are_in(slot, job, std::move(limited));
+  if (job.spec.files_in.empty()) return files_are_in(slot, job, {});
+  const SlotDirectories directories = directories_of(slot, job);
+  if (is_quick(job.spec.files_in))
+    return files_are_in(slot, job, copy_in(job.spec.files_in, directories, files_));
+  slot.porter_busy = true;
+  porter_->run([this, &slot, &job, directories] {
+    auto result =
+        std::make_shared<Result<void>>(copy_in(job.spec.files_in, directories, files_));
+    post([this, &slot, &job, result] {
+      slot.porter_busy = false;
+      files_are_in(slot, job, std::move(*result));
+    });
+  });
+}
+
+void Loop::files_are_in(Slot& slot, Job& job, Result<void> result) {
+  Submission& submission = *job.submission;
+  if (slot.state == SlotState::kDead && result) result = slot.failure.value_or(Error{});
+  if (!result) {
+    // A limit that this host can't set, or a file that can't be had: the first to say so decides.
+    const Step step = result.error().step;
+    const bool file = step == Step::kOpenInput || step == Step::kCopyIn || step == Step::kStoreFile;
+    job.report.outcome = file ? Outcome::kFileError : Outcome::kInternalError;
+    job.report.error = std::move(result).error();
+    submission.cancelled = true;
+  }
+  if (++submission.placed == submission.jobs.size()) all_placed(submission);
+}
+
+void Loop::all_placed(Submission& submission) {
+  std::vector<Job*> jobs;
+  for (const std::unique_ptr<Job>& job : submission.jobs) jobs.push_back(job.get());
+  if (!submission.cancelled) {
+    for (Job* job : jobs) hand_over(*job->slot, *job);
+    return;
+  }
+  for (Job* job : jobs) {
+    Slot& slot = *job->slot;
+    const std::optional<Error> error = job->report.error;
+    never_ran(*job, error ? job->report.outcome : Outcome::kCancelled, error);
+    unlease(slot);
+  }
+}
+
+void Loop::unlease(Slot& slot) {
+  slot.job = nullptr;
+  if (slot.state == SlotState::kDead) dead_.push_back(&slot);
+  else lose(slot, Error{});
+}
+
+Result<UniqueFd> Loop::open_stream(Job& job, int number, const Stream& stream) {
+  if (const auto opened = job.opened.find(number); opened != job.opened.end())
+    return std::move(opened->second);
+  if (const auto* bytes = std::get_if<BytesStream>(&stream))
+    return sealed_memfd("hatchery-input", bytes->bytes);
+  if (const auto* end = std::get_if<PipeStream>(&stream)) {
+    auto& [read_end, write_end] = job.submission->pipes[end->pipe];
+    return std::move(end->write ? write_end : read_end);
+  }
+  const auto& asked = std::get<CollectorStream>(stream);
+  int pipe_fds[2];
+  if (::pipe2(pipe_fds, O_CLOEXEC) < 0)
+    return errno_error(Step::kCreatePipe, asked.name, errno, "raise RLIMIT_NOFILE of the pool");
+  UniqueFd theirs(pipe_fds[1]);
+  auto collector = std::make_unique<Collector>();
+  collector->fd = number;
+  collector->name = asked.name;
+  // One byte more would be the limit's end, so a stream of exactly the limit is whole.
+  collector->bytes_max = asked.bytes_max.value_or(job.limits.output_bytes.value_or(UINT64_MAX));
+  collector->pipe = UniqueFd(pipe_fds[0]);
+  ::fcntl(collector->pipe.get(), F_SETFL, O_NONBLOCK);
+  job.collectors.push_back(std::move(collector));
+  return theirs;
+}
+
+Result<void> Loop::wire(const Slot& slot, Job& job, std::vector<UniqueFd>& fds) {
+  for (protocol::FdEntry& entry : job.plan.fds) {
+    const Stream& stream = job.spec.fds.at(entry.target);
+    if (std::holds_alternative<NullStream>(stream)) continue;
+    if (const auto* same = std::get_if<SameAsStream>(&stream)) {
+      entry.source = protocol::kFdSameAs - same->fd;
+      continue;
+    }
+    Result<UniqueFd> opened = open_stream(job, entry.target, stream);
+    if (!opened) return std::move(opened).error();
+    entry.source = static_cast<std::int32_t>(fds.size());
+    fds.push_back(*std::move(opened));
+  }
+  store_fd_entries(job.plan);
+  if (!slot.exec_context.empty()) store_label(job.plan, slot.exec_context);
+  if (job.plan.body.size() <= protocol::kInlinePlanBytes) return {};
+  Result<UniqueFd> body = sealed_memfd("hatchery-plan", job.plan.body);
+  if (!body) return std::move(body).error();
+  job.plan.header.body_in_memfd = 1;
+  fds.push_back(*std::move(body));
+  return {};
+}
+
+void Loop::hand_over(Slot& slot, Job& job) {
+  std::vector<UniqueFd> fds;
+  Result<void> done = wire(slot, job, fds);
+  if (done) {
+    slot.cgroup->begin();
+    job.placed_ns = monotonic_ns();
+    job.report.steps.placed = since(job.leased_ns, job.placed_ns);
+    std::string message(reinterpret_cast<const char*>(&job.plan.header), sizeof job.plan.header);
+    if (job.plan.header.body_in_memfd == 0) message += job.plan.body;
+    std::vector<int> numbers;
+    for (const UniqueFd& fd : fds) numbers.push_back(fd.get());
+    if (raw::send_message(slot.socket.get(), message.data(), message.size(), numbers.data(),
+                          numbers.size()) < 0)
+      done = errno_error(Step::kSendMessage, "to the worker", errno);
+  }
+  if (!done) {
+    Error error = std::move(done).error();
+    never_ran(job, Outcome::kInternalError, std::move(error));
+    return unlease(slot);
+  }
+  slot.apply(SlotEvent::kHandedOver);
+  ++running_;
+  job.handed_over = true;
+  for (const auto& collector : job.collectors) listen_to_collector(slot, job, *collector);
+  if (job.listener.valid()) {
+    job.notified = std::make_unique<Completion>([this, &slot, &job](int result) {
+      if (result > 0 && (result & POLLIN) != 0 && slot.job == &job) on_forbidden(slot, job);
+    });
+    ring_->poll(*job.notified, job.listener.get(), POLLIN);
+  }
+  arm_limits(slot, job, job.placed_ns);
+}
+
+void Loop::arm_limits(Slot& slot, Job& job, std::int64_t now_ns) {
+  if (job.limits.wall_time) job.wall_due_ns = now_ns + job.limits.wall_time->count();
+  if (job.limits.cpu_time)
+    job.cpu_due_ns = now_ns + std::max(job.limits.cpu_time->count() / cpus_, kCpuStepNs);
+  job.health_due_ns = now_ns + kHealthNs;
+  set_due(slot);
+}
+
+void Loop::check_limits(Slot& slot, Job& job, std::int64_t now_ns) {
+  const auto is_due = [now_ns](std::int64_t due_ns) { return due_ns != 0 && due_ns <= now_ns; };
+  if (is_due(job.stuck_due_ns)) {
+    job.stuck_due_ns = 0;
+    return lose(slot, Error{.step = Step::kReceiveMessage,
+                            .object = "from the zygote of slot " + std::to_string(slot.number),
+                            .errnum = ETIMEDOUT,
+                            .detail = "it does not report the end of its job",
+                            .remedy = "the slot is replaced; was the zygote stopped?"});
+  }
+  if (is_due(job.cpu_due_ns)) {
+    job.cpu_due_ns = 0;
+    const auto limit_ns = static_cast<std::uint64_t>(job.limits.cpu_time->count());
+    const std::uint64_t used_ns = slot.cgroup->cpu_ns().value_or(0);
+    if (used_ns >= limit_ns) {
+      kill_job(slot, job, KillReason::kCpu);
+    } else {
+      // The earliest instant at which the limit can be reached, with every CPU busy on it.
+      const auto left_ns = static_cast<std::int64_t>((limit_ns - used_ns) / cpus_);
+      job.cpu_due_ns = now_ns + std::max(left_ns, kCpuStepNs);
+    }
+  }
+  if (is_due(job.wall_due_ns)) {
+    job.wall_due_ns = 0;
+    kill_job(slot, job, KillReason::kWall);
+  }
+  if (is_due(job.health_due_ns)) {
+    job.health_due_ns = now_ns + kHealthNs;
+    pollfd main_process{job.worker_pidfd.get(), POLLIN, 0};
+    const bool dead = ::poll(&main_process, 1, 0) > 0;
+    // Dead, and a second later not yet reported: the zygote is not doing its work.
+    if (dead && job.process_seen_dead && job.stuck_due_ns == 0) job.stuck_due_ns = now_ns + kStuckNs;
+    job.process_seen_dead = dead;
+  }
+}
+
+void Loop::kill_job(Slot& slot, Job& job, KillReason reason) {
+  if (job.killed != KillReason::kNone) return;
+  job.killed = reason;
+  // Its main process is enough: the zygote then kills all others.
+  ::syscall(SYS_pidfd_send_signal, job.worker_pidfd.get(), SIGKILL, nullptr, 0);
+  job.stuck_due_ns = monotonic_ns() + kStuckNs;
+  set_due(slot);
+}
+
+void Loop::on_forbidden(Slot& slot, Job& job) {
+  seccomp_notif notification{};
+  if (::ioctl(job.listener.get(), SECCOMP_IOCTL_NOTIF_RECV, &notification) < 0) {
+    // ENOENT: the caller died meanwhile.
+    ring_->poll(*job.notified, job.listener.get(), POLLIN);
+    return;
+  }
+  if (!job.report.forbidden_syscall)
+    job.report.forbidden_syscall = Report::ForbiddenSyscall{
+        notification.data.nr, syscall_name(notification.data.arch, notification.data.nr),
+        architecture_name(notification.data.arch, notification.data.nr)};
+  kill_job(slot, job, KillReason::kForbidden);
+}
+
+void Loop::listen_to_collector(Slot& slot, Job& job, Collector& collector) {
+  if (!collector.readable)
+    collector.readable = std::make_unique<Completion>([this, &slot, &job, &collector](int result) {
+      // After the job's end the rest is read at once; then this is only the echo of a cancel.
+      if (result == -ECANCELED || slot.job != &job || collector.at_end) return;
+      drain_collector(&slot, job, collector);
+      if (!collector.at_end && !collector.overflown) listen_to_collector(slot, job, collector);
+    });
+  ring_->poll(*collector.readable, collector.pipe.get(), POLLIN);
+}
+
+void Loop::drain_collector(Slot* slot, Job& job, Collector& collector) {
+  char part[65536];
+  // While the job runs, a bound on one visit keeps other jobs alive beside a flood.
+  for (std::size_t total = 0; !collector.at_end && (slot == nullptr || total < kDrainBytesMax);) {
+    const ssize_t got = ::read(collector.pipe.get(), part, sizeof part);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return;  // EAGAIN: empty for now.
+    if (got == 0) {
+      collector.at_end = true;
+      return;
+    }
+    total += static_cast<std::size_t>(got);
+    const std::uint64_t room = collector.bytes_max - collector.bytes.size();
+    collector.bytes.append(part, std::min<std::uint64_t>(room, static_cast<std::uint64_t>(got)));
+    if (static_cast<std::uint64_t>(got) > room) {
+      collector.overflown = true;
+      if (slot != nullptr) kill_job(*slot, job, KillReason::kOutput);
+      return;
+    }
+  }
+}
+
+void Loop::on_ended(Slot& slot, const protocol::Ended& ended) {
+  if (slot.state == SlotState::kDead && slot.job != nullptr) slot.job->ended = ended;
+  if (slot.state != SlotState::kRunning) return;
+  slot.apply(SlotEvent::kEnded);
+  Job& job = *slot.job;
+  job.ended = ended;
+  collect(slot, job);
+}
+
+void Loop::fill_figures(Slot& slot, Job& job) {
+  Report& report = job.report;
+  const CgroupFigures figures = slot.cgroup->figures();
+  const auto in_ns = [](std::optional<std::uint64_t> value) -> std::optional<Nanoseconds> {
+    return value ? std::optional(Nanoseconds(*value)) : std::nullopt;
+  };
+  report.cpu_time = in_ns(figures.cpu_ns);
+  report.cpu_user = in_ns(figures.cpu_user_ns);
+  report.cpu_system = in_ns(figures.cpu_system_ns);
+  report.memory_peak_bytes = figures.memory_peak_bytes;
+  report.oom_kills = figures.oom_kills;
+  report.process_peak = figures.process_peak;
+  if (figures.process_limit_hits) report.process_limit_hit = *figures.process_limit_hits > 0;
+  report.io_read_bytes = figures.io_read_bytes;
+  report.io_write_bytes = figures.io_write_bytes;
+  report.throttled_time = in_ns(figures.throttled_ns);
+  const protocol::Ended& ended = job.ended;
+  if (ended.ended_ns == 0) return;  // The zygote is lost, and what only it knew.
+  report.minor_faults = ended.minor_faults;
+  report.major_faults = ended.major_faults;
+  report.voluntary_switches = ended.voluntary_switches;
+  report.involuntary_switches = ended.involuntary_switches;
+  if (ended.planned_ns != 0) report.steps.handed_over = since(job.placed_ns, ended.planned_ns);
+  if (ended.exec_ns == 0) return;
+  report.steps.exec_done = since(ended.planned_ns, ended.exec_ns);
+  report.steps.ended = since(ended.exec_ns, ended.ended_ns);
+  report.wall_time = since(ended.exec_ns, ended.exited_ns);
+}
+
+void Loop::collect(Slot& slot, Job& job) {
+  job.cpu_due_ns = job.wall_due_ns = job.stuck_due_ns = job.health_due_ns = 0;
+  set_due(slot);
+  if (job.submission->group) job.report.end_order = job.submission->ends++;
+  fill_figures(slot, job);
+  for (const auto& collector : job.collectors) {
+    if (collector->readable) ring_->cancel(*collector->readable);
+    if (!collector->overflown) drain_collector(nullptr, job, *collector);
+  }
+  if (job.notified) ring_->cancel(*job.notified);
+  decide_outcome(job, slot.failure);
+  // A job that came near its limit left pages (tmpfs, page cache) that would stifle the zygote's own work.
+  if (job.report.outcome == Outcome::kMemoryLimit) slot.cgroup->lift_memory_limit();
+  for (const auto& collector : job.collectors)
+    job.report.outputs.push_back(Output{.name = collector->name,
+                                        .bytes = std::move(collector->bytes),
+                                        .truncated = collector->overflown,
+                                        .size = 0});
+  for (Output& output : job.report.outputs) output.size = output.bytes.size();
+  if (job.spec.files_out.empty()) return finish_collecting(slot, job, {});
+  slot.porter_busy = true;
+  const SlotDirectories directories = directories_of(slot, job);
+  porter_->run([this, &slot, &job, directories] {
+    auto files =
+        std::make_shared<std::vector<Output>>(copy_out(job.spec.files_out, directories, files_));
+    post([this, &slot, &job, files] {
+      slot.porter_busy = false;
+      finish_collecting(slot, job, std::move(*files));
+    });
+  });
+}
+
+void Loop::finish_collecting(Slot& slot, Job& job, std::vector<Output> files) {
+  Report& report = job.report;
+  for (Output& file : files) {
+    if (file.error) {
+      if (!report.error) report.error = file.error;
+      if (report.outcome == Outcome::kAccepted) report.outcome = Outcome::kFileError;
+    }
+    report.outputs.push_back(std::move(file));
+  }
+  if (job.ended.ended_ns != 0) report.steps.read = since(job.ended.ended_ns, monotonic_ns());
+  // Its descriptors keep the old tmpfs and its pages: they go before the next job comes.
+  job.work_dir.reset();
+  job.tmp_dir.reset();
+  --running_;
+  slot.job = nullptr;
+  job.slot = nullptr;
+  if (slot.state == SlotState::kDead) dead_.push_back(&slot);
+  else ask_for_reset(slot);
+  deliver(job);
+}
+
+void Loop::ask_for_reset(Slot& slot) {
+  slot.apply(SlotEvent::kCollected);
+  const protocol::Reset message;
+  if (raw::send_message(slot.socket.get(), &message, sizeof message, nullptr, 0) < 0)
+    lose(slot, errno_error(Step::kSendMessage, "to the zygote", errno, "the slot is replaced"));
+}
+
+void Loop::never_ran(Job& job, Outcome outcome, std::optional<Error> error) {
+  job.report.outcome = outcome;
+  job.report.error = std::move(error);
+  if (job.submission->group) job.report.end_order = job.submission->ends++;
+  job.work_dir.reset();
+  job.tmp_dir.reset();
+  job.slot = nullptr;
+  deliver(job);
+}
+
+void Loop::deliver(Job& job) {
+  Submission& submission = *job.submission;
+  job.report.id = job.spec.id;
+  job.report.host = host_name_;
+  --submission.unreported;
+  if (submission.group && job.report.outcome != Outcome::kCancelled &&
+      (job.report.outcome == Outcome::kFileError || job.report.outcome == Outcome::kInternalError)) {
+    // The others would wait for one that never comes.
+    for (const std::unique_ptr<Job>& other : submission.jobs)
+      if (other->slot != nullptr && other->handed_over)
+        kill_job(*other->slot, *other, KillReason::kCancelled);
+  }
+  if (submission.unreported > 0) return;
+  if (submission.group) {
+    std::vector<Report> reports;
+    for (const std::unique_ptr<Job>& one : submission.jobs) reports.push_back(std::move(one->report));
+    submission.group_callback(std::move(reports));
+  } else {
+    submission.callback(std::move(job.report));
+  }
+  for (std::unique_ptr<Job>& one : submission.jobs) lingering_.push_back(std::move(one));
+  finished_.push_back(submission.ticket);
+  {
+    const std::lock_guard lock(idle_mutex_);
+    reported_ += submission.jobs.size();
+  }
+  idle_changed_.notify_all();
+}
+
+void Loop::do_cancel(JobTicket ticket) {
+  const auto found = live_.find(ticket);
+  if (found == live_.end()) return;
+  Submission& submission = *found->second;
+  ProfileState& state = profiles_[submission.profile];
+  Scheduler<Submission*>::Entry entry{};
+  if (state.queue.remove([&](const Submission* other) { return other == &submission; }, entry)) {
+    submissions_.release(1);
+    std::vector<Job*> jobs;
+    for (const std::unique_ptr<Job>& job : submission.jobs) jobs.push_back(job.get());
+    for (Job* job : jobs) never_ran(*job, Outcome::kCancelled, std::nullopt);
+    return;
+  }
+  submission.cancelled = true;
+  for (const std::unique_ptr<Job>& job : submission.jobs)
+    if (job && job->slot != nullptr && job->handed_over)
+      kill_job(*job->slot, *job, KillReason::kCancelled);
+}
+
+}  // namespace hatchery

@@ -1,0 +1,383 @@
+// The life of a slot: started by the launcher, parked, lost, replaced, removed.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "pool/loop.h"
+#include "workers/raw.h"
+#include "workers/selinux_label.h"
+
+namespace hatchery {
+namespace {
+
+constexpr std::uint32_t kFailuresMax = 5;
+constexpr std::int64_t kRetryFirstNs = 50'000'000;
+constexpr std::int64_t kRetryMaxNs = 5'000'000'000;
+constexpr std::int64_t kZygoteDeathNs = 5'000'000'000;
+constexpr std::uint32_t kRemoveWaitMs = 5'000;
+
+void send_signal(int pidfd, int number) {
+  // ESRCH: it is dead already, which is what was wanted.
+  if (pidfd >= 0) ::syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0);
+}
+
+Error failure_error(const protocol::Failure& failure, const Profile& profile) {
+  std::string object = "profile \"" + profile.name + "\"";
+  if (failure.index >= 0) object += " (item " + std::to_string(failure.index) + ")";
+  const char* remedy = "see `hatchery doctor`";
+  if (failure.step == Step::kSlotClone && failure.errnum == ENOSPC)
+    remedy = "raise user.max_user_namespaces and the other user.max_*_namespaces";
+  return errno_error(failure.step, object, failure.errnum, remedy);
+}
+
+}  // namespace
+
+msghdr* SlotInbox::prepare() {
+  part = {bytes, sizeof bytes};
+  header = {};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  return &header;
+}
+
+std::vector<UniqueFd> SlotInbox::take_fds() {
+  std::vector<UniqueFd> fds;
+  for (cmsghdr* part_header = CMSG_FIRSTHDR(&header); part_header != nullptr;
+       part_header = CMSG_NXTHDR(&header, part_header)) {
+    if (part_header->cmsg_level != SOL_SOCKET || part_header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (part_header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(part_header) + i * sizeof fd, sizeof fd);
+      fds.emplace_back(fd);
+    }
+  }
+  return fds;
+}
+
+Result<void> Loop::start_launcher() {
+  Result<LauncherLink> launcher = LauncherLink::start(setup_.zygote_path);
+  if (!launcher) return std::move(launcher).error();
+  launcher_ = *std::move(launcher);
+  launcher_received_ =
+      std::make_unique<Completion>([this](int result) { on_launcher_message(result); });
+  listen_to_launcher();
+  return {};
+}
+
+void Loop::listen_to_launcher() {
+  launcher_inbox_.part = {&launcher_inbox_.message, sizeof launcher_inbox_.message};
+  launcher_inbox_.header = {};
+  launcher_inbox_.header.msg_iov = &launcher_inbox_.part;
+  launcher_inbox_.header.msg_iovlen = 1;
+  launcher_inbox_.header.msg_control = launcher_inbox_.control;
+  launcher_inbox_.header.msg_controllen = sizeof launcher_inbox_.control;
+  ring_->receive(*launcher_received_, launcher_.socket_fd(), &launcher_inbox_.header);
+}
+
+void Loop::on_launcher_message(int result) {
+  if (result == -ECANCELED) return;
+  if (result != sizeof(protocol::SlotStarted)) {
+    // The launcher is dead, and with it every zygote: their sockets say so one by one. Those that
+    // were being started will never be answered.
+    const Error error{.step = Step::kReceiveMessage,
+                      .object = "from the launcher",
+                      .detail = "it died",
+                      .remedy = "it is started again; was it killed by the OOM killer?"};
+    std::vector<Slot*> unanswered;
+    for (const auto& [number, slot] : slots_)
+      if (!slot->start_answered) unanswered.push_back(slot.get());
+    // From within its own callback the completion can't be replaced.
+    post([this] {
+      if (stopping_) return;
+      if (const Result<void> started = start_launcher(); !started)
+        for (ProfileState& state : profiles_) state.last_failure = started.error();
+    });
+    for (Slot* slot : unanswered) slot_start_failed(*slot, error);
+    return;
+  }
+  const protocol::SlotStarted& message = launcher_inbox_.message;
+  UniqueFd pidfd;
+  if (const cmsghdr* header = CMSG_FIRSTHDR(&launcher_inbox_.header); header != nullptr) {
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    pidfd = UniqueFd(fd);
+  }
+  const auto found = slots_.find(message.slot);
+  if (found == slots_.end()) {
+    send_signal(pidfd.get(), SIGKILL);
+  } else {
+    Slot& slot = *found->second;
+    slot.start_answered = true;
+    if (message.failure.step != Step::kNone) {
+      slot_start_failed(slot, failure_error(message.failure, *profiles_[slot.profile].profile));
+    } else {
+      slot.zygote_pidfd = std::move(pidfd);
+      if (slot.state == SlotState::kDead) send_signal(slot.zygote_pidfd.get(), SIGKILL);
+      listen_to_slot(slot);
+    }
+  }
+  listen_to_launcher();
+}
+
+void Loop::start_slots(std::size_t profile) {
+  ProfileState& state = profiles_[profile];
+  if (stopping_ || monotonic_ns() < state.retry_due_ns) return;
+  SlotDemand demand;
+  demand.minimum = state.profile->slots_min;
+  demand.maximum = state.profile->slots_max;
+  demand.alive = state.alive;
+  demand.starting = state.starting;
+  demand.ready = state.ready.size();
+  const auto* front = state.queue.front();
+  demand.wanted = front == nullptr ? 0 : std::max(state.queue.size(), front->slots);
+  for (std::size_t count = slots_to_start(demand); count > 0; --count) start_slot(profile);
+}
+
+Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, UniqueFd& theirs) {
+  Result<UidLease> lease = host_->lease_uid();
+  if (!lease) return std::move(lease).error();
+  slot.lease = *lease;
+  Result<SlotCgroup> cgroup = SlotCgroup::create(setup_.cgroups, host_->pool_name(), slot.number,
+                                                 slot.lease.uid);
+  if (!cgroup) return std::move(cgroup).error();
+  slot.cgroup.emplace(*std::move(cgroup));
+  const std::string& type = profiles_[slot.profile].profile->selinux_type;
+  if (!type.empty()) {
+    Result<SlotLabel> label = slot_label(type, slot.lease.index);
+    if (!label) return std::move(label).error();
+    if (label->file_context.size() >= sizeof message.file_context)
+      return errno_error(Step::kSelinuxLabel, label->file_context, ENAMETOOLONG);
+    slot.exec_context = label->exec_context;
+    label->file_context.copy(message.file_context, sizeof message.file_context - 1);
+  }
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+    return errno_error(Step::kStartLauncher, "slot socket", errno);
+  slot.socket = UniqueFd(pair[0]);
+  theirs = UniqueFd(pair[1]);
+  message.slot = slot.number;
+  message.host_uid = slot.lease.uid;
+  if (next_fault_ < setup_.config.testing_faults.size()) {
+    message.fault_step = setup_.config.testing_faults[next_fault_].step;
+    message.fault_errnum = setup_.config.testing_faults[next_fault_].errnum;
+    ++next_fault_;
+  }
+  return {};
+}
+
+void Loop::start_slot(std::size_t profile) {
+  ProfileState& state = profiles_[profile];
+  const std::uint32_t number = next_slot_++;
+  Slot& slot = *(slots_[number] = std::make_unique<Slot>(number, profile));
+  ++state.alive;
+  ++state.starting;
+  ++total_count_;
+  protocol::StartSlot message;
+  UniqueFd theirs;
+  if (Result<void> prepared = prepare_slot(slot, message, theirs); !prepared)
+    return slot_start_failed(slot, std::move(prepared).error());
+  std::vector<int> fds = {theirs.get(), state.slot_plan.get()};
+  if (slot.cgroup->job_dir_fd() >= 0) {
+    message.has_v2 = 1;
+    fds.push_back(slot.cgroup->zygote_dir_fd());
+    fds.push_back(slot.cgroup->job_dir_fd());
+  }
+  message.v1_count = static_cast<std::uint32_t>(slot.cgroup->v1_procs().size());
+  for (const UniqueFd& procs : slot.cgroup->v1_procs()) fds.push_back(procs.get());
+  if (Result<void> sent = launcher_.send(message, fds); !sent)
+    slot_start_failed(slot, std::move(sent).error());
+}
+
+void Loop::slot_start_failed(Slot& slot, Error error) {
+  slot.start_answered = true;
+  lose(slot, std::move(error));
+}
+
+void Loop::listen_to_slot(Slot& slot) {
+  if (!slot.received)
+    slot.received =
+        std::make_unique<Completion>([this, &slot](int result) { on_slot_message(slot, result); });
+  ring_->receive(*slot.received, slot.socket.get(), slot.inbox.prepare());
+}
+
+void Loop::on_slot_message(Slot& slot, int result) {
+  if (result == -ECANCELED) return;
+  const auto size = static_cast<std::size_t>(std::max(result, 0));
+  if (const auto parked = slot.inbox.as<protocol::Parked>(size)) {
+    on_parked(slot, *parked);
+  } else if (const auto ended = slot.inbox.as<protocol::Ended>(size)) {
+    on_ended(slot, *ended);
+  } else if (const auto failed = slot.inbox.as<protocol::SetupFailed>(size)) {
+    lose(slot, failure_error(failed->failure, *profiles_[slot.profile].profile));
+  } else {
+    lose(slot, Error{.step = Step::kReceiveMessage,
+                     .object = "from the zygote of slot " + std::to_string(slot.number),
+                     .errnum = result < 0 ? -result : 0,
+                     .detail = "its zygote died",
+                     .remedy = "the slot is replaced"});
+    return;
+  }
+  if (slot.state != SlotState::kDead) listen_to_slot(slot);
+}
+
+void Loop::on_parked(Slot& slot, const protocol::Parked& parked) {
+  std::vector<UniqueFd> fds = slot.inbox.take_fds();
+  const bool listener = parked.has_listener != 0;
+  if (slot.state == SlotState::kDead) return;
+  if (fds.size() != (listener ? 4U : 3U) ||
+      !slot_event_is_legal(slot.state, SlotEvent::kParked))
+    return lose(slot, Error{.step = Step::kReceiveMessage, .detail = "unexpected message of a worker"});
+  slot.worker_pidfd = std::move(fds[0]);
+  slot.work_dir = std::move(fds[1]);
+  slot.tmp_dir = std::move(fds[2]);
+  slot.listener = listener ? std::move(fds[3]) : UniqueFd();
+  slot.reset_ns = parked.reset_ns;
+  slot_becomes_ready(slot);
+}
+
+void Loop::slot_becomes_ready(Slot& slot) {
+  ProfileState& state = profiles_[slot.profile];
+  slot.apply(SlotEvent::kParked);
+  slot.ready_since_ns = monotonic_ns();
+  if (!slot.ever_ready) {
+    slot.ever_ready = true;
+    --state.starting;
+    slot.cgroup->set_idle_baseline();
+  }
+  state.failures = 0;
+  state.retry_due_ns = 0;
+  if (killing_all_) return lose(slot, Error{.detail = "the pool shuts down"});
+  state.ready.push_back(&slot);
+  ++ready_count_;
+}
+
+void Loop::lose(Slot& slot, Error why) {
+  if (slot.state == SlotState::kDead) return;
+  ProfileState& state = profiles_[slot.profile];
+  if (slot.state == SlotState::kReady) {
+    std::erase(state.ready, &slot);
+    --ready_count_;
+  }
+  if (!slot.ever_ready) {
+    --state.starting;
+    // A start that failed is tried again, later each time, so that a broken host isn't hammered.
+    ++state.failures;
+    state.last_failure = why;
+    const std::int64_t wait_ns =
+        std::min(kRetryFirstNs << std::min<std::uint32_t>(state.failures - 1, 10), kRetryMaxNs);
+    state.retry_due_ns = monotonic_ns() + wait_ns;
+    housekeeping_due_ns_ = std::min(housekeeping_due_ns_, state.retry_due_ns);
+  }
+  --state.alive;
+  if (!stopping_ && why.step != Step::kNone) ++replaced_;
+  slot.failure = std::move(why);
+  slot.apply(SlotEvent::kLost);
+  send_signal(slot.zygote_pidfd.get(), SIGKILL);
+  if (slot.received) ring_->cancel(*slot.received);
+  if (!slot.zygote_pidfd.valid()) return on_zygote_dead(slot);
+  // Only when the zygote is gone are all processes of its pid namespace.
+  slot.lost_due_ns = monotonic_ns() + kZygoteDeathNs;
+  set_due(slot);
+  slot.zygote_died = std::make_unique<Completion>([this, &slot](int result) {
+    if (result != -ECANCELED) on_zygote_dead(slot);
+  });
+  ring_->poll(*slot.zygote_died, slot.zygote_pidfd.get(), POLLIN);
+}
+
+void Loop::on_zygote_dead(Slot& slot) {
+  slot.lost_due_ns = 0;
+  if (slot.job != nullptr && !slot.porter_busy) {
+    Job& job = *slot.job;
+    if (job.killed == KillReason::kNone) job.killed = KillReason::kSlotLost;
+    if (job.handed_over) {
+      collect(slot, job);
+    } else {
+      never_ran(job, Outcome::kInternalError, slot.failure);
+      unlease(slot);
+    }
+  }
+  set_due(slot);
+  if (!slot.porter_busy) dead_.push_back(&slot);
+}
+
+void Loop::give_up_zygote(Slot& slot) {
+  // In an uninterruptible sleep: SIGKILL is pending, the report can't wait for ever. Its groups stay, for the next start.
+  slot.lost_due_ns = 0;
+  if (slot.zygote_died) ring_->cancel(*slot.zygote_died);
+  slot.failure = Error{.step = Step::kRemoveCgroup,
+                       .object = "slot " + std::to_string(slot.number),
+                       .errnum = EBUSY,
+                       .detail = "its processes can't be killed",
+                       .remedy = "see their stacks in /proc/PID/stack"};
+  on_zygote_dead(slot);
+}
+
+void Loop::remove_slot(Slot& slot) {
+  slot.removing = true;
+  slot.socket.reset();
+  const auto removed = [this, &slot] {
+    slot.porter_busy = false;
+    slot.cgroup.reset();
+    dead_.push_back(&slot);
+  };
+  if (!slot.cgroup) {
+    dead_.push_back(&slot);
+    return;
+  }
+  slot.porter_busy = true;
+  porter_->run([this, &slot, removed] {
+    const Result<void> result = slot.cgroup->remove(kRemoveWaitMs);
+    // What can't be removed now is found by the next start of any pool.
+    static_cast<void>(result.has_value());
+    post(removed);
+  });
+}
+
+void Loop::forget_dead_slots() {
+  std::vector<Slot*> dead;
+  dead.swap(dead_);
+  for (Slot* slot : dead) {
+    if (!slot->idle() || slot->job != nullptr) {
+      dead_.push_back(slot);
+      continue;
+    }
+    if (!slot->removing) {
+      remove_slot(*slot);
+      continue;
+    }
+    if (slot->lease.uid != 0) host_->release_uid(slot->lease);
+    if (slot->due_ns != 0) due_.erase({slot->due_ns, slot});
+    --total_count_;
+    slots_.erase(slot->number);
+  }
+  for (ProfileState& state : profiles_)
+    if (state.failures >= kFailuresMax && state.alive == state.starting) fail_queue(state);
+}
+
+void Loop::fail_queue(ProfileState& state) {
+  while (!state.queue.empty()) {
+    Submission* submission = state.queue.pop().item;
+    submissions_.release(1);
+    for (const std::unique_ptr<Job>& job : submission->jobs)
+      never_ran(*job, Outcome::kInternalError, state.last_failure);
+  }
+}
+
+void Loop::retire_idle(std::int64_t now_ns) {
+  for (ProfileState& state : profiles_) {
+    const std::int64_t idle_ns = static_cast<std::int64_t>(state.profile->slot_idle_ms) * 1'000'000;
+    // The front of the list has been idle longest: slots are used last in, first out.
+    while (state.alive > state.profile->slots_min && !state.ready.empty() && state.queue.empty() &&
+           now_ns - state.ready.front()->ready_since_ns > idle_ns)
+      lose(*state.ready.front(), Error{.detail = "idle"});
+  }
+}
+
+}  // namespace hatchery

@@ -1,0 +1,79 @@
+#include "pool/outcome.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+
+namespace hatchery {
+namespace {
+
+/// Before exec the worker is our code: what failed is the command, the directory, or ours.
+Outcome before_exec(Job& job) {
+  const protocol::Failure& failure = job.ended.failure;
+  Error error = errno_error(failure.step, "", failure.errnum);
+  Outcome outcome = Outcome::kInternalError;
+  if (failure.step == Step::kWorkerExec) {
+    error.object = job.spec.args[0];
+    error.remedy = failure.errnum == ENOENT
+                       ? "check the name and PATH, and that the profile binds its directory and interpreter"
+                   : failure.errnum == EACCES ? "make it executable for everybody"
+                                              : "check that it is a program for this machine";
+    outcome = Outcome::kFileError;
+  } else if (failure.step == Step::kWorkerChangeDirectory) {
+    error.object = job.spec.working_directory;
+    error.remedy = "give a directory that exists in the sandbox";
+    outcome = Outcome::kFileError;
+  } else if (failure.index >= 0) {
+    error.object = "item " + std::to_string(failure.index);
+  }
+  job.report.error = std::move(error);
+  return outcome;
+}
+
+bool limit_reached(const std::optional<Nanoseconds>& used, const std::optional<Nanoseconds>& limit) {
+  return used && limit && *used >= *limit;
+}
+
+Outcome by_exit(const Job& job) {
+  const int status = job.ended.wait_status;
+  if (WIFSIGNALED(status))
+    return WTERMSIG(status) == SIGXFSZ ? Outcome::kOutputLimit : Outcome::kSignalled;
+  return WEXITSTATUS(status) == 0 ? Outcome::kAccepted : Outcome::kNonzeroExit;
+}
+
+Outcome decide(Job& job) {
+  const Report& report = job.report;
+  const bool overflown = std::any_of(job.collectors.begin(), job.collectors.end(),
+                                     [](const auto& collector) { return collector->overflown; });
+  // First what can only have happened once: then what was killed for, then what the figures say.
+  if (report.forbidden_syscall) return Outcome::kForbiddenSyscall;
+  if (job.killed == KillReason::kCancelled) return Outcome::kCancelled;
+  if (report.oom_kills.value_or(0) > 0) return Outcome::kMemoryLimit;
+  if (overflown || job.killed == KillReason::kOutput) return Outcome::kOutputLimit;
+  if (job.killed == KillReason::kCpu || limit_reached(report.cpu_time, job.limits.cpu_time))
+    return Outcome::kTimeLimit;
+  if (job.killed == KillReason::kWall || limit_reached(report.wall_time, job.limits.wall_time))
+    return Outcome::kWallLimit;
+  if (job.killed == KillReason::kSlotLost) return Outcome::kInternalError;
+  return by_exit(job);
+}
+
+}  // namespace
+
+void decide_outcome(Job& job, const std::optional<Error>& slot_failure) {
+  Report& report = job.report;
+  if (job.ended.failure.step != Step::kNone) {
+    report.outcome = job.killed == KillReason::kCancelled ? Outcome::kCancelled : before_exec(job);
+    return;
+  }
+  const bool has_status = job.ended.ended_ns != 0;
+  if (has_status && WIFEXITED(job.ended.wait_status))
+    report.exit_code = WEXITSTATUS(job.ended.wait_status);
+  if (has_status && WIFSIGNALED(job.ended.wait_status))
+    report.signal = WTERMSIG(job.ended.wait_status);
+  report.outcome = decide(job);
+  if (report.outcome == Outcome::kInternalError && !report.error) report.error = slot_failure;
+}
+
+}  // namespace hatchery

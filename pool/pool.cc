@@ -1,0 +1,298 @@
+// The public face: checks what comes in, prepares it on the caller's thread, hands it to the loop.
+#include "pool/pool.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <set>
+
+#include "core/files.h"
+#include "pool/job_plan.h"
+#include "pool/loop.h"
+#include "pool/slot_plan.h"
+#include "workers/selinux_label.h"
+#include "workers/syscall_policy.h"
+
+namespace hatchery {
+namespace {
+
+Error bad_job(std::string object, std::string detail, std::string remedy) {
+  return Error{.step = Step::kValidateJob,
+               .object = std::move(object),
+               .detail = std::move(detail),
+               .remedy = std::move(remedy)};
+}
+
+Result<CompiledPolicy> compile_policy(const Profile& profile) {
+  const bool kill = profile.refused_call == RefusedCall::kKill;
+  SyscallPolicy policy =
+      default_syscall_policy(kill ? SyscallAction::kKill : SyscallAction::kErrno);
+  if (!profile.seccomp_policy.empty()) {
+    Result<std::string> text = read_whole_file(profile.seccomp_policy, 4U << 20);
+    if (!text) return std::move(text).error();
+    Result<SyscallPolicy> parsed = syscall_policy_from_json(*text, profile.seccomp_policy);
+    if (!parsed) return std::move(parsed).error();
+    policy = *std::move(parsed);
+  }
+  Result<CompiledPolicy> compiled = compile_syscall_policy(policy);
+  if (compiled && compiled->needs_listener && !compiled->loads_before_job)
+    return Error{.step = Step::kCompilePolicy,
+                 .object = profile.seccomp_policy,
+                 .detail = "kills for some calls, but refuses one that the worker itself needs",
+                 .remedy = "allow recvmsg, sendmsg, dup2, fcntl, close_range, prlimit64, mmap, chdir, "
+                           "umask, openat, write, clock_gettime, execveat and exit_group"};
+  return compiled;
+}
+
+/// The first slot's label stands for all: the type either exists or not.
+Result<void> check_label(const Profile& profile) {
+  if (profile.selinux_type.empty()) return {};
+  const Result<SlotLabel> label = slot_label(profile.selinux_type, 0);
+  if (!label) return label.error();
+  return {};
+}
+
+Result<void> check_open_files(const Limits& limits) {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  if (limits.open_files && *limits.open_files > files.rlim_max)
+    return bad_job("limits.open_files",
+                   std::to_string(*limits.open_files) + " is above the pool's own hard limit of " +
+                       std::to_string(files.rlim_max),
+                   "lower it, or raise the pool's RLIMIT_NOFILE");
+  return {};
+}
+
+/// Every limit must be enforceable here, or the job is refused (never run with less).
+Result<void> check_controllers(const Limits& limits, const CgroupHost& cgroups) {
+  const auto need = [&](bool asked, const char* controller, const char* field) -> Result<void> {
+    if (!asked || cgroups.has(controller)) return {};
+    return Error{.step = Step::kValidateJob,
+                 .object = std::string("limits.") + field,
+                 .errnum = ENOTSUP,
+                 .detail = std::string("this host has no cgroup controller \"") + controller + "\"",
+                 .remedy = "leave the limit out of job and profile, or see `hatchery doctor`"};
+  };
+  HATCHERY_TRY(need(limits.memory_bytes || limits.memory_soft_bytes, "memory", "memory"));
+  HATCHERY_TRY(need(limits.processes.has_value(), "pids", "processes"));
+  HATCHERY_TRY(need(limits.cpu_rate || limits.cpu_weight, "cpu", "cpu_rate or cpu_weight"));
+  HATCHERY_TRY(need(limits.cpu_set.has_value(), "cpuset", "cpu_set"));
+  if (limits.cpu_time && cgroups.v2() == nullptr && !cgroups.has("cpuacct"))
+    return need(true, "cpuacct", "cpu_time");
+  return {};
+}
+
+Result<UniqueFd> open_host_file(const HostFileStream& file) {
+  const int flags = file.write ? O_WRONLY | O_CREAT | O_TRUNC : O_RDONLY;
+  UniqueFd fd(::open(file.path.c_str(), flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644));
+  if (!fd.valid())
+    return errno_error(file.write ? Step::kOpenOutput : Step::kOpenInput, file.path, errno,
+                       "check that it exists and that the pool may open it");
+  struct stat status {};
+  if (::fstat(fd.get(), &status) == 0 && S_ISDIR(status.st_mode))
+    return errno_error(Step::kOpenInput, file.path, EISDIR, "give a file");
+  // Opened so that a FIFO can't stop the submitter; the job expects a blocking descriptor.
+  ::fcntl(fd.get(), F_SETFL, 0);
+  return fd;
+}
+
+Result<void> open_streams(Job& job, const FileStore& files) {
+  for (const auto& [number, stream] : job.spec.fds) {
+    if (const auto* host = std::get_if<HostFileStream>(&stream)) {
+      Result<UniqueFd> fd = open_host_file(*host);
+      if (!fd) return std::move(fd).error();
+      job.opened[number] = *std::move(fd);
+    } else if (const auto* stored = std::get_if<StoredFileStream>(&stream)) {
+      Result<UniqueFd> fd = files.open(stored->id);
+      if (!fd) return std::move(fd).error();
+      job.opened[number] = *std::move(fd);
+    } else if (const auto* lent = std::get_if<CallerFdStream>(&stream)) {
+      UniqueFd fd(::fcntl(lent->fd, F_DUPFD_CLOEXEC, 3));
+      if (!fd.valid())
+        return errno_error(Step::kOpenInput, "fds[" + std::to_string(number) + "]", errno,
+                           "lend an open descriptor");
+      job.opened[number] = std::move(fd);
+    }
+  }
+  return {};
+}
+
+/// Every pipe of a group has exactly one reader and one writer. Returns how many there are.
+Result<std::size_t> check_pipes(const std::vector<JobSpec>& specs) {
+  std::map<std::size_t, std::pair<int, int>> ends;
+  for (const JobSpec& spec : specs)
+    for (const auto& [number, stream] : spec.fds)
+      if (const auto* end = std::get_if<PipeStream>(&stream)) {
+        if (end->pipe >= 64)
+          return bad_job("pipe " + std::to_string(end->pipe), "is out of range", "use 0 to 63");
+        auto& [readers, writers] = ends[end->pipe];
+        ++(end->write ? writers : readers);
+      }
+  for (const auto& [pipe, count] : ends)
+    if (count.first != 1 || count.second != 1)
+      return bad_job("pipe " + std::to_string(pipe),
+                     "has " + std::to_string(count.first) + " readers and " +
+                         std::to_string(count.second) + " writers",
+                     "give it exactly one of each");
+  return ends.empty() ? 0 : ends.rbegin()->first + 1;
+}
+
+}  // namespace
+
+class Pool::Impl {
+ public:
+  explicit Impl(LoopSetup setup) : loop(std::move(setup)) {}
+
+  Result<std::unique_ptr<Job>> prepare(JobSpec spec, std::size_t profile_index) {
+    const Profile& profile = loop.config().profiles[profile_index];
+    HATCHERY_TRY(validate_job(spec));
+    Result<Limits> limits = effective_limits(spec.limits, profile);
+    if (!limits) return std::move(limits).error();
+    HATCHERY_TRY(check_controllers(*limits, loop.cgroups()));
+    HATCHERY_TRY(check_open_files(*limits));
+    auto job = std::make_unique<Job>();
+    job->limits = *std::move(limits);
+    job->spec = std::move(spec);
+    for (const int number : {0, 1, 2}) job->spec.fds.try_emplace(number, NullStream{});
+    HATCHERY_TRY(open_streams(*job, loop.files()));
+    job->plan = encode_job(job->spec, profile, job->limits);
+    return job;
+  }
+
+  Result<std::size_t> profile_index(const std::string& name) const {
+    const std::vector<Profile>& profiles = loop.config().profiles;
+    if (name.empty()) return std::size_t{0};
+    for (std::size_t i = 0; i < profiles.size(); ++i)
+      if (profiles[i].name == name) return i;
+    return bad_job("profile", "\"" + name + "\" is not in this pool", "name one of its profiles");
+  }
+
+  Result<JobTicket> enqueue(std::unique_ptr<Submission> submission) {
+    submission->ticket = next_ticket.fetch_add(1) + 1;
+    submission->submitted_ns = monotonic_ns();
+    submission->unreported = submission->jobs.size();
+    const JobTicket ticket = submission->ticket;
+    for (std::size_t i = 0; i < submission->jobs.size(); ++i) {
+      submission->jobs[i]->submission = submission.get();
+      submission->jobs[i]->index = i;
+    }
+    if (loop.submit(submission)) return ticket;
+    return Error{.step = Step::kQueueJob,
+                 .errnum = EAGAIN,
+                 .detail = "the queue of " + std::to_string(loop.config().queue_max) + " jobs is full",
+                 .remedy = "submit again when a report has come, or in 100 ms; or raise queue_max"};
+  }
+
+  Loop loop;
+  std::atomic<JobTicket> next_ticket{0};
+};
+
+Pool::Pool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Pool::~Pool() { impl_->loop.stop(); }
+
+Result<std::unique_ptr<Pool>> Pool::create(PoolConfig config) {
+  HATCHERY_TRY(config.validate());
+  LoopSetup setup;
+  Result<CgroupHost> cgroups = CgroupHost::find(config.cgroup_parent);
+  if (!cgroups) return std::move(cgroups).error();
+  setup.cgroups = *std::move(cgroups);
+  Result<std::string> zygote = find_zygote(config.zygote_path);
+  if (!zygote) return std::move(zygote).error();
+  setup.zygote_path = *std::move(zygote);
+  for (const Profile& profile : config.profiles) {
+    HATCHERY_TRY(check_label(profile));
+    HATCHERY_TRY(check_controllers(profile.defaults, setup.cgroups));
+    Result<CompiledPolicy> policy = compile_policy(profile);
+    if (!policy) return std::move(policy).error();
+    Result<UniqueFd> plan = sealed_memfd(
+        "hatchery-slot-plan", encode_slot_plan(profile, *policy, config.testing_without));
+    if (!plan) return std::move(plan).error();
+    setup.slot_plans.push_back(*std::move(plan));
+  }
+  setup.config = std::move(config);
+  auto impl = std::make_unique<Impl>(std::move(setup));
+  HATCHERY_TRY(impl->loop.start());
+  return std::unique_ptr<Pool>(new Pool(std::move(impl)));
+}
+
+Result<JobTicket> Pool::submit(JobSpec spec, Callback callback) {
+  Result<std::size_t> profile = impl_->profile_index(spec.profile);
+  if (!profile) return std::move(profile).error();
+  for (const auto& [number, stream] : spec.fds)
+    if (std::holds_alternative<PipeStream>(stream))
+      return bad_job("fds[" + std::to_string(number) + "]", "is a pipe to another job",
+                     "submit a group");
+  auto submission = std::make_unique<Submission>();
+  submission->profile = *profile;
+  submission->client = spec.client;
+  submission->callback = std::move(callback);
+  Result<std::unique_ptr<Job>> job = impl_->prepare(std::move(spec), *profile);
+  if (!job) return std::move(job).error();
+  submission->jobs.push_back(*std::move(job));
+  return impl_->enqueue(std::move(submission));
+}
+
+Result<JobTicket> Pool::submit_group(std::vector<JobSpec> specs, GroupCallback callback) {
+  if (specs.empty()) return bad_job("group", "is empty", "give at least one job");
+  Result<std::size_t> profile = impl_->profile_index(specs[0].profile);
+  if (!profile) return std::move(profile).error();
+  const std::uint32_t slots_max = impl_->loop.config().profiles[*profile].slots_max;
+  if (specs.size() > slots_max)
+    return bad_job("group", "has " + std::to_string(specs.size()) + " jobs, but the profile only " +
+                                std::to_string(slots_max) + " slots",
+                   "raise slots_max");
+  Result<std::size_t> pipes = check_pipes(specs);
+  if (!pipes) return std::move(pipes).error();
+  auto submission = std::make_unique<Submission>();
+  submission->profile = *profile;
+  submission->client = specs[0].client;
+  submission->group = true;
+  submission->group_callback = std::move(callback);
+  for (std::size_t i = 0; i < *pipes; ++i) {
+    int fds[2];
+    if (::pipe2(fds, O_CLOEXEC) < 0)
+      return errno_error(Step::kCreatePipe, "pipe " + std::to_string(i), errno,
+                         "raise RLIMIT_NOFILE of the pool");
+    submission->pipes.emplace_back(fds[0], fds[1]);
+  }
+  for (JobSpec& spec : specs) {
+    if (spec.profile != specs[0].profile)
+      return bad_job("profile", "differs within the group", "use one profile for all of it");
+    Result<std::unique_ptr<Job>> job = impl_->prepare(std::move(spec), *profile);
+    if (!job) return std::move(job).error();
+    submission->jobs.push_back(*std::move(job));
+  }
+  return impl_->enqueue(std::move(submission));
+}
+
+Result<std::future<Report>> Pool::submit(JobSpec spec) {
+  auto promise = std::make_shared<std::promise<Report>>();
+  std::future<Report> future = promise->get_future();
+  Result<JobTicket> ticket = submit(
+      std::move(spec), [promise](Report report) { promise->set_value(std::move(report)); });
+  if (!ticket) return std::move(ticket).error();
+  return future;
+}
+
+Result<std::future<std::vector<Report>>> Pool::submit_group(std::vector<JobSpec> specs) {
+  auto promise = std::make_shared<std::promise<std::vector<Report>>>();
+  std::future<std::vector<Report>> future = promise->get_future();
+  Result<JobTicket> ticket =
+      submit_group(std::move(specs), [promise](std::vector<Report> reports) {
+        promise->set_value(std::move(reports));
+      });
+  if (!ticket) return std::move(ticket).error();
+  return future;
+}
+
+bool Pool::cancel(JobTicket ticket) { return impl_->loop.cancel(ticket); }
+void Pool::drain() { impl_->loop.drain(); }
+PoolStats Pool::stats() const { return impl_->loop.stats(); }
+FileStore& Pool::files() { return impl_->loop.files(); }
+const PoolConfig& Pool::config() const { return impl_->loop.config(); }
+std::string Pool::host() const { return impl_->loop.host_name(); }
+
+}  // namespace hatchery

@@ -1,0 +1,86 @@
+// Slot: one prepared place for a job, as the loop sees it: its state, its links, its cgroup.
+// Runs in: pool. Thread: the loop's.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/cgroup.h"
+#include "core/fd.h"
+#include "core/ring.h"
+#include "pool/host_state.h"
+#include "pool/slot_state.h"
+#include "workers/protocol.h"
+
+namespace hatchery {
+
+struct Job;
+
+/// One datagram from the zygote or worker, with the kernel's view of the buffers. Immovable.
+struct SlotInbox {
+  alignas(8) char bytes[256];
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 8)];
+  iovec part;
+  msghdr header;
+
+  /// Ready for the next datagram.
+  msghdr* prepare();
+  /// Takes the descriptors that came; the kernel has set the lengths.
+  std::vector<UniqueFd> take_fds();
+  /// The message as a T, if `size` and kind say that it is one.
+  template <typename T>
+  std::optional<T> as(std::size_t size) const {
+    T message;
+    const protocol::MessageKind wanted = message.kind;
+    if (size != sizeof message) return std::nullopt;
+    std::memcpy(&message, bytes, sizeof message);
+    return message.kind == wanted ? std::optional<T>(message) : std::nullopt;
+  }
+};
+
+struct Slot {
+  Slot(std::uint32_t number_in, std::size_t profile_in) : number(number_in), profile(profile_in) {}
+
+  const std::uint32_t number;  ///< Never reused within a pool.
+  const std::size_t profile;
+  SlotState state = SlotState::kStarting;
+  UidLease lease;
+  std::optional<SlotCgroup> cgroup;
+  UniqueFd socket;
+  UniqueFd zygote_pidfd;
+  SlotInbox inbox{};
+  std::unique_ptr<Completion> received;
+  std::unique_ptr<Completion> zygote_died;
+
+  // What the parked worker sent.
+  UniqueFd worker_pidfd;
+  UniqueFd work_dir;
+  UniqueFd tmp_dir;
+  UniqueFd listener;
+  std::int64_t reset_ns = 0;
+  std::string exec_context;  ///< SELinux, "" for none.
+
+  Job* job = nullptr;
+  bool ever_ready = false;
+  bool start_answered = false;  ///< The launcher's SlotStarted has come.
+  bool porter_busy = false;     ///< Files are being copied in or out.
+  bool removing = false;
+  std::optional<Error> failure;
+  std::int64_t ready_since_ns = 0;
+  std::int64_t due_ns = 0;      ///< Key in the loop's timer set; 0: none.
+  std::int64_t lost_due_ns = 0; ///< When a zygote that won't die is given up.
+
+  void apply(SlotEvent event) { state = next_slot_state(state, event); }
+  bool idle() const noexcept {
+    return !(received && received->in_flight()) && !(zygote_died && zygote_died->in_flight()) &&
+           !porter_busy;
+  }
+};
+
+}  // namespace hatchery

@@ -1,0 +1,94 @@
+// A submission on its way through the pool: one job, or a group that is wired together. Owned by one thread at a
+// time: the submitter's until it is pushed, the loop's from then on.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/fd.h"
+#include "core/ring.h"
+#include "pool/job.h"
+#include "pool/job_plan.h"
+#include "pool/pool.h"
+#include "workers/protocol.h"
+
+namespace hatchery {
+
+/// Why the pool killed a job; decides the outcome unless the kernel knows better.
+enum class KillReason : std::uint8_t { kNone, kCpu, kWall, kOutput, kForbidden, kCancelled, kSlotLost };
+
+/// One stream's bytes on their way into the report.
+struct Collector {
+  int fd = -1;  ///< The descriptor's number in the job.
+  std::string name;
+  std::uint64_t bytes_max = 0;
+  UniqueFd pipe;  ///< Read end, non-blocking.
+  std::string bytes = {};
+  bool overflown = false;
+  bool at_end = false;
+  std::unique_ptr<Completion> readable = {};
+};
+
+struct Slot;
+struct Submission;
+
+struct Job {
+  JobSpec spec;
+  Limits limits;
+  EncodedJob plan;
+  /// Host files, stored files and the caller's descriptors, opened at submit; by number in the job.
+  std::map<int, UniqueFd> opened;
+  Submission* submission = nullptr;
+  std::size_t index = 0;  ///< Within the submission.
+  Slot* slot = nullptr;   ///< While it has one.
+
+  // From placement on.
+  std::vector<std::unique_ptr<Collector>> collectors;
+  UniqueFd worker_pidfd;
+  UniqueFd work_dir;
+  UniqueFd tmp_dir;
+  UniqueFd listener;
+  std::unique_ptr<Completion> notified;
+  KillReason killed = KillReason::kNone;
+  bool handed_over = false;
+  bool process_seen_dead = false;
+  std::int64_t leased_ns = 0;
+  std::int64_t placed_ns = 0;
+  std::int64_t cpu_due_ns = 0;
+  std::int64_t wall_due_ns = 0;
+  std::int64_t stuck_due_ns = 0;
+  std::int64_t health_due_ns = 0;
+  protocol::Ended ended;
+  Report report;
+
+  /// No kernel operation refers to it any more.
+  bool idle() const noexcept {
+    if (notified && notified->in_flight()) return false;
+    for (const auto& collector : collectors)
+      if (collector->readable && collector->readable->in_flight()) return false;
+    return true;
+  }
+};
+
+struct Submission {
+  JobTicket ticket = 0;
+  std::size_t profile = 0;
+  std::string client;
+  std::int64_t submitted_ns = 0;
+  std::vector<std::unique_ptr<Job>> jobs;
+  Pool::Callback callback;             ///< For one job.
+  Pool::GroupCallback group_callback;  ///< For a group.
+  bool group = false;
+  /// Read and write ends, while the group is being placed.
+  std::vector<std::pair<UniqueFd, UniqueFd>> pipes;
+  std::size_t unreported = 0;
+  std::size_t ends = 0;
+  std::size_t placed = 0;  ///< Jobs whose placing is over, well or not.
+  bool cancelled = false;  ///< By the caller, or since one of the group could not be placed.
+};
+
+}  // namespace hatchery
