@@ -201,7 +201,10 @@ Failure mount_proc(SlotSetup& setup, int root_fd, const char* target) noexcept {
   if (proc_fd < 0 || setup.injected(Step::kSlotMountProc) || attach(root_fd, proc_fd, target) < 0)
     return failed(Step::kSlotMountProc);
   ::close(proc_fd);
-  setup.last_pid_fd = open_in_root(root_fd, "/proc/sys/kernel/ns_last_pid", O_WRONLY);
+  const int last_pid_fd = open_in_root(root_fd, "/proc/sys/kernel/ns_last_pid", O_WRONLY);
+  // High: a job's low numbers stay free.
+  setup.last_pid_fd = ::fcntl(last_pid_fd, F_DUPFD_CLOEXEC, protocol::kPrivateFdBase);
+  ::close(last_pid_fd);
   // For good: what is 0 here can't be raised by anything inside.
   if (!setup.without(protocol::kWithoutUserNamespaceLimit)) {
     const int file_fd = open_in_root(root_fd, "/proc/sys/user/max_user_namespaces", O_WRONLY);

@@ -69,8 +69,9 @@ void Worker::check(Step step, long result, int index) const noexcept {
 }
 
 void Worker::join_own_view() const noexcept {
-  // A job is always the OOM killer's first choice. Done while still root of the user namespace: later
-  // the file belongs to somebody else.
+  // A job is always the OOM killer's first choice. Its file belongs to the host's root as long as the process,
+  // like the zygote, is not dumpable (proc(5)); drop_privileges() makes it undumpable again.
+  check(Step::kWorkerDumpable, ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
   check(Step::kWorkerOomScore, raw::write_file(AT_FDCWD, "/proc/self/oom_score_adj", "1000", 4));
   // After the birth in its cgroup, so that this cgroup is the root the job sees (cgroup_namespaces(7)).
   if (!without(protocol::kWithoutCgroupNamespace))
