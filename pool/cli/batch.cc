@@ -397,7 +397,7 @@ Result<int> run_batch(const BatchOptions& options) {
 constexpr const char* kExamples =
     "Each line of FILE is a job, such as\n"
     "  {\"id\": \"1\", \"args\": [\"/bin/echo\", \"hello\"],\n"
-    "   \"fds\": {\"1\": {\"collector\": \"out\"}}, \"limits\": {\"cpu_time\": \"1s\"}}\n"
+    "   \"stdout\": {\"collect\": \"out\"}, \"limits\": {\"cpu_time\": \"1s\"}}\n"
     "(on one line; README, \"Job JSON\"). Each line of the output is its report. A line that is no "
     "job\n"
     "gives {\"line\", \"error\"}, and the others go on. A job without an id gets its line's "

@@ -3,20 +3,14 @@
 #include <boost/json.hpp>
 
 #include "pool/job_json.h"
+#include "pool/utf8.h"
 
 namespace hatchery::cli {
 namespace {
 
 /// Messages may quote what the user wrote, which need not be UTF-8; JSON must be.
-std::string json_text(std::string text) {
-  boost::system::error_code broken;
-  std::string quoted = boost::json::serialize(boost::json::value(text));
-  boost::json::parse(quoted, broken);
-  if (!broken) return quoted;
-  for (char& letter : text) {
-    if (static_cast<unsigned char>(letter) >= 0x80) letter = '?';
-  }
-  return boost::json::serialize(boost::json::value(text));
+std::string json_text(const std::string& text) {
+  return boost::json::serialize(boost::json::value(utf8_or_replaced(text)));
 }
 
 std::string refused_json(const RefusedLine& line) {
