@@ -333,40 +333,43 @@ std::optional<std::uint64_t> SlotCgroup::throttled_ns() const {
   return us ? std::optional(*us * 1000) : std::nullopt;
 }
 
+SlotCgroup::Counters SlotCgroup::counters() const {
+  return {io_bytes(), oom_kills(), pids_peak_.read_number(),
+          keyed_number(pids_events_.read(), "max"), throttled_ns()};
+}
+
 void SlotCgroup::begin() {
   if (memory_peak_resets_) static_cast<void>(memory_peak_.write_again("0").has_value());
-  baseline_.memory_bytes = memory_v2_ ? std::optional<std::uint64_t>(0) : memory_usage_.read_number();
-  baseline_.oom_kills = oom_kills();
-  baseline_.process_peak = pids_peak_.read_number();
-  baseline_.process_limit_hits = keyed_number(pids_events_.read(), "max");
-  baseline_.io = io_bytes();
-  baseline_.throttled_ns = throttled_ns();
-  baseline_.cpu = cpu_times();
+  memory_before_ = memory_v2_ ? std::optional<std::uint64_t>(0) : memory_usage_.read_number();
+  if (!counters_before_) counters_before_ = counters();
+  cpu_before_ = cpu_times();
 }
 
 std::optional<std::uint64_t> SlotCgroup::cpu_ns() const {
-  return minus(cpu_times().total, baseline_.cpu.total);
+  return minus(cpu_times().total, cpu_before_.total);
 }
 
-CgroupFigures SlotCgroup::figures() const {
+CgroupFigures SlotCgroup::figures() {
   CgroupFigures figures;
   const CpuTimes cpu = cpu_times();
-  figures.cpu_ns = minus(cpu.total, baseline_.cpu.total);
-  figures.cpu_user_ns = minus(cpu.user, baseline_.cpu.user);
-  figures.cpu_system_ns = minus(cpu.system, baseline_.cpu.system);
+  figures.cpu_ns = minus(cpu.total, cpu_before_.total);
+  figures.cpu_user_ns = minus(cpu.user, cpu_before_.user);
+  figures.cpu_system_ns = minus(cpu.system, cpu_before_.system);
   // A peak that can't be reset is the group's since its birth: no figure of this job.
-  if (memory_peak_resets_) figures.memory_peak_bytes = minus(memory_peak_.read_number(), baseline_.memory_bytes);
-  figures.oom_kills = minus(oom_kills(), baseline_.oom_kills);
-  figures.process_limit_hits = minus(keyed_number(pids_events_.read(), "max"), baseline_.process_limit_hits);
+  if (memory_peak_resets_) figures.memory_peak_bytes = minus(memory_peak_.read_number(), memory_before_);
+  const Counters now = counters();
+  const Counters before = counters_before_.value_or(now);
+  figures.oom_kills = minus(now.oom_kills, before.oom_kills);
+  figures.process_limit_hits = minus(now.process_limit_hits, before.process_limit_hits);
   // pids.peak is the group's since its birth: this job's only if it rose, or if it could not have been lower.
-  const std::optional<std::uint64_t> peak = pids_peak_.read_number();
   const std::uint64_t least = idle_processes_ + 1;
-  if (peak && baseline_.process_peak && (*peak > *baseline_.process_peak || *peak == least))
-    figures.process_peak = *peak - idle_processes_;
-  const IoBytes io = io_bytes();
-  figures.io_read_bytes = minus(io.read, baseline_.io.read);
-  figures.io_write_bytes = minus(io.write, baseline_.io.write);
-  figures.throttled_ns = minus(throttled_ns(), baseline_.throttled_ns);
+  if (now.process_peak && before.process_peak &&
+      (*now.process_peak > *before.process_peak || *now.process_peak == least))
+    figures.process_peak = *now.process_peak - idle_processes_;
+  figures.io_read_bytes = minus(now.io.read, before.io.read);
+  figures.io_write_bytes = minus(now.io.write, before.io.write);
+  figures.throttled_ns = minus(now.throttled_ns, before.throttled_ns);
+  counters_before_ = now;
   return figures;
 }
 

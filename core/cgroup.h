@@ -106,7 +106,8 @@ class SlotCgroup {
   void begin();
   /// CPU time since begin().
   std::optional<std::uint64_t> cpu_ns() const;
-  CgroupFigures figures() const;
+  /// Since begin(). Once a job.
+  CgroupFigures figures();
   /// After a job that came near its memory limit: room for the zygote's own work.
   void lift_memory_limit();
 
@@ -120,8 +121,14 @@ class SlotCgroup {
   struct IoBytes {
     std::optional<std::uint64_t> read, write;
   };
+  /// Counters that only a job moves: what they were at its end is where the next one starts.
+  struct Counters {
+    IoBytes io;
+    std::optional<std::uint64_t> oom_kills, process_peak, process_limit_hits, throttled_ns;
+  };
   CpuTimes cpu_times() const;
   IoBytes io_bytes() const;
+  Counters counters() const;
   std::optional<std::uint64_t> oom_kills() const;
   std::optional<std::uint64_t> throttled_ns() const;
   void open_knobs_v1(const CgroupHierarchy& hierarchy, const std::string& directory);
@@ -144,11 +151,9 @@ class SlotCgroup {
 
   std::uint64_t idle_memory_bytes_ = 0;  // v1: zygote and parked worker.
   std::uint64_t idle_processes_ = 0;     // v1: the zygote.
-  struct Baseline {
-    CpuTimes cpu;
-    IoBytes io;
-    std::optional<std::uint64_t> oom_kills, process_peak, process_limit_hits, throttled_ns, memory_bytes;
-  } baseline_;
+  CpuTimes cpu_before_;
+  std::optional<std::uint64_t> memory_before_;
+  std::optional<Counters> counters_before_;
   bool memory_peak_resets_ = false;
 };
 

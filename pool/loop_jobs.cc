@@ -398,9 +398,11 @@ void Loop::finish_collecting(Slot& slot, Job& job, std::vector<Output> files) {
   --running_;
   slot.job = nullptr;
   job.slot = nullptr;
+  // First whoever waits for the report, then the reset: woken the other way round, zygote and next
+  // worker took the waiter's CPU (p50 of /bin/true 1.42 instead of 1.15 times posix_spawn).
+  deliver(job);
   if (slot.state == SlotState::kDead) dead_.push_back(&slot);
   else ask_for_reset(slot);
-  deliver(job);
 }
 
 void Loop::ask_for_reset(Slot& slot) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "workers/raw.h"
 
@@ -350,6 +351,48 @@ int mount_one_tmpfs(const SlotSetup& setup, const char* target, std::uint64_t by
   return ::mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME | flags, text);
 }
 
+constexpr const char* kTmpfsTargets[kTmpfsCount] = {"/w", "/tmp", "/dev/shm"};
+
+int mount_tmpfs(const SlotSetup& setup, int index) noexcept {
+  const protocol::SlotPlan& plan = *setup.plan;
+  const char* target = kTmpfsTargets[index];
+  if (index == 1) return mount_one_tmpfs(setup, target, plan.tmp_bytes, "mode=1777", 0);
+  if (index == 2) return mount_one_tmpfs(setup, target, plan.shm_bytes, "mode=1777", MS_NOEXEC);
+  const bool own = !setup.without(protocol::kWithoutIdChange);
+  return mount_one_tmpfs(setup, target, plan.work_bytes,
+                         own ? "mode=0755,uid=1000,gid=1000" : "mode=0755", 0);
+}
+
+/// The number that a new inode gets: one more each time, whoever asks (tmpfs counts by mount).
+ino_t next_inode(const char* target) noexcept {
+  struct stat status {};
+  const int fd = ::open(target, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+  if (fd < 0 || ::fstat(fd, &status) < 0) status.st_ino = 0;
+  if (fd >= 0) ::close(fd);
+  return status.st_ino;
+}
+
+int remember(int index, TmpfsState& state) noexcept {
+  state.next_inode = next_inode(kTmpfsTargets[index]) + 1;
+  return ::stat(kTmpfsTargets[index], &state.root);
+}
+
+/// True when nobody made an inode on it (not even one without a name), or changed its root directory.
+bool is_untouched(int index, TmpfsState& state) noexcept {
+  const char* target = kTmpfsTargets[index];
+  struct stat now {};
+  const auto same = [](const timespec& a, const timespec& b) noexcept {
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+  };
+  if (::stat(target, &now) < 0 || now.st_mode != state.root.st_mode ||
+      now.st_uid != state.root.st_uid || now.st_gid != state.root.st_gid ||
+      now.st_nlink != state.root.st_nlink || now.st_size != state.root.st_size ||
+      !same(now.st_mtim, state.root.st_mtim) || !same(now.st_ctim, state.root.st_ctim) ||
+      !same(now.st_atim, state.root.st_atim) || ::listxattr(target, nullptr, 0) != 0)
+    return false;
+  return next_inode(target) == state.next_inode++;
+}
+
 }  // namespace
 
 bool SlotSetup::injected(Step step) const noexcept {
@@ -397,22 +440,16 @@ protocol::Failure build_slot(SlotSetup& setup) noexcept {
   return kDone;
 }
 
-protocol::Failure mount_fresh_tmpfs(const SlotSetup& setup, bool first) noexcept {
+protocol::Failure refresh_tmpfs(SlotSetup& setup, bool first) noexcept {
   if (setup.injected(Step::kResetTmpfs)) return failed(Step::kResetTmpfs);
-  const protocol::SlotPlan& plan = *setup.plan;
-  static constexpr const char* kTargets[] = {"/w", "/tmp", "/dev/shm"};
-  if (!first) {
-    for (int i = 0; i < 3; ++i)
-      if (::umount2(kTargets[i], MNT_DETACH) < 0) return failed(Step::kResetTmpfs, i);
+  for (int i = 0; i < kTmpfsCount; ++i) {
+    if (!first) {
+      if (is_untouched(i, setup.tmpfs[i])) continue;
+      if (::umount2(kTmpfsTargets[i], MNT_DETACH) < 0) return failed(Step::kResetTmpfs, i);
+    }
+    if (mount_tmpfs(setup, i) < 0 || remember(i, setup.tmpfs[i]) < 0)
+      return failed(Step::kResetTmpfs, i);
   }
-  const char* const work_options =
-      setup.without(protocol::kWithoutIdChange) ? "mode=0755" : "mode=0755,uid=1000,gid=1000";
-  if (mount_one_tmpfs(setup, kTargets[0], plan.work_bytes, work_options, 0) < 0)
-    return failed(Step::kResetTmpfs, 0);
-  if (mount_one_tmpfs(setup, kTargets[1], plan.tmp_bytes, "mode=1777", 0) < 0)
-    return failed(Step::kResetTmpfs, 1);
-  if (mount_one_tmpfs(setup, kTargets[2], plan.shm_bytes, "mode=1777", MS_NOEXEC) < 0)
-    return failed(Step::kResetTmpfs, 2);
   return kDone;
 }
 

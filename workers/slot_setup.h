@@ -3,12 +3,20 @@
 #pragma once
 
 #include <linux/filter.h>
+#include <sys/stat.h>
 
 #include "workers/protocol.h"
 
 namespace hatchery {
 
 inline constexpr std::uint32_t kMountsMax = 256;
+
+/// All that can show on a tmpfs that someone used it: its root directory, and the number its next inode gets.
+struct TmpfsState {
+  struct stat root = {};
+  ino_t next_inode = 0;
+};
+inline constexpr int kTmpfsCount = 3;
 
 /// The slot plan as mapped, the faults to inject, and the detached mounts that the launcher opened.
 struct SlotSetup {
@@ -20,6 +28,8 @@ struct SlotSetup {
   /// ns_last_pid of the slot's pid namespace, open for writing; opened by build_slot() before /proc/sys
   /// becomes read-only.
   int last_pid_fd = -1;
+  /// What each tmpfs looked like when it was mounted.
+  TmpfsState tmpfs[kTmpfsCount];
   /// SELinux context of the job's files, "" for none.
   char file_context[protocol::kLabelBytes] = {};
 
@@ -46,8 +56,9 @@ protocol::Failure open_bind_sources(SlotSetup& setup) noexcept;
 /// Everything from private mounts to pivot_root and lo; `failure.step` is kNone when all is done.
 protocol::Failure build_slot(SlotSetup& setup) noexcept;
 
-/// Fresh tmpfs on /w, /tmp and /dev/shm; `first` when none is mounted there yet.
-protocol::Failure mount_fresh_tmpfs(const SlotSetup& setup, bool first) noexcept;
+/// Fresh tmpfs on /w, /tmp and /dev/shm; `first` when none is mounted there yet. One that nobody touched is
+/// fresh still and stays: an unmount costs an RCU grace period.
+protocol::Failure refresh_tmpfs(SlotSetup& setup, bool first) noexcept;
 
 /// lo up in the current network namespace.
 int bring_loopback_up() noexcept;

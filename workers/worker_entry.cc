@@ -19,9 +19,6 @@ using protocol::FdEntry;
 using protocol::JobPlan;
 using protocol::WorkerPhase;
 
-// The last capability a kernel could know; PR_CAPBSET_DROP answers EINVAL beyond its own last.
-constexpr int kCapabilitiesMax = 64;
-
 class Worker {
  public:
   explicit Worker(const WorkerContext& context) noexcept : context_(context) {}
@@ -91,15 +88,8 @@ void Worker::open_null_streams() const noexcept {
 }
 
 void Worker::drop_privileges() const noexcept {
+  // The bounding set is empty already: the zygote never execs, and emptied its own once.
   const bool drop = !without(protocol::kWithoutCapabilityDrop);
-  if (drop) {
-    for (int capability = 0; capability < kCapabilitiesMax; ++capability) {
-      if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
-      if (errno != EINVAL) fail(Step::kWorkerDropBounding, errno, capability);
-      break;
-    }
-    check(Step::kWorkerDropBounding, 0);
-  }
   if (!without(protocol::kWithoutIdChange)) {
     check(Step::kWorkerIds,
           ::syscall(SYS_setresgid, protocol::kJobUid, protocol::kJobUid, protocol::kJobUid), 0);

@@ -22,33 +22,41 @@ Failure failed(Step step, int index = -1) noexcept {
   return {step, static_cast<std::int16_t>(index), errno};
 }
 
-/// What a network namespace counts: any use of it shows here.
+/// What a network namespace counts. Every packet, refused connection and failed look-up of a route moves a
+/// counter of one of these files (IPv4 with TCP for both, IPv6).
 class NetworkSnapshot {
  public:
-  /// Bytes read, −1 with errno.
-  long take() noexcept {
-    size_ = 0;
-    for (const char* path : {"/proc/self/net/dev", "/proc/self/net/snmp", "/proc/self/net/snmp6",
-                             "/proc/self/net/netstat", "/proc/self/net/sockstat"}) {
-      const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
-      if (fd < 0 && errno == ENOENT) continue;  // A kernel without IPv6.
-      if (fd < 0) return -1;
-      for (;;) {
-        const ssize_t got = ::read(fd, text_ + size_, sizeof text_ - size_);
-        if (got <= 0) break;
-        size_ += static_cast<std::size_t>(got);
-      }
-      ::close(fd);
+  /// For the network namespace that the caller is in now.
+  int open_files() noexcept {
+    for (int i = 0; i < kFiles; ++i) {
+      if (fds_[i] >= 0) ::close(fds_[i]);
+      const int fd = ::open(kPaths[i], O_RDONLY | O_CLOEXEC);
+      if (fd < 0 && errno != ENOENT) return -1;  // ENOENT: a kernel without IPv6.
+      fds_[i] = fd < 0 ? -1 : ::fcntl(fd, F_DUPFD_CLOEXEC, protocol::kPrivateFdBase);
+      if (fd >= 0) ::close(fd);
     }
-    return static_cast<long>(size_);
+    return 0;
+  }
+  int take(NetworkSnapshot& into) const noexcept {
+    into.size_ = 0;
+    for (const int fd : fds_) {
+      if (fd < 0) continue;
+      const ssize_t got = ::pread(fd, into.text_ + into.size_, sizeof text_ - into.size_, 0);
+      if (got < 0) return -1;
+      into.size_ += static_cast<std::size_t>(got);
+    }
+    return 0;
   }
   bool equals(const NetworkSnapshot& other) const noexcept {
     return size_ == other.size_ && std::memcmp(text_, other.text_, size_) == 0;
   }
 
  private:
+  static constexpr int kFiles = 2;
+  static constexpr const char* kPaths[kFiles] = {"/proc/self/net/snmp", "/proc/self/net/snmp6"};
+  int fds_[kFiles] = {-1, -1};
   std::size_t size_ = 0;
-  char text_[24 * 1024];
+  char text_[12 * 1024];
 };
 
 class Zygote {
@@ -63,6 +71,7 @@ class Zygote {
   }
   Failure become_root() const noexcept;
   Failure set_rlimits() const noexcept;
+  Failure drop_bounding_set() const noexcept;
   Failure share_page() noexcept;
   Failure reset(bool first) noexcept;
   Failure reset_network(bool first) noexcept;
@@ -124,6 +133,17 @@ Failure Zygote::set_rlimits() const noexcept {
   return kDone;
 }
 
+Failure Zygote::drop_bounding_set() const noexcept {
+  // For all its workers at once: capabilities in a bounding set only matter at exec, and the zygote never does.
+  if (setup_.without(protocol::kWithoutCapabilityDrop)) return kDone;
+  if (setup_.injected(Step::kWorkerDropBounding)) return failed(Step::kWorkerDropBounding);
+  for (int capability = 0;; ++capability) {
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
+    if (errno == EINVAL && capability > 0) return kDone;  // Beyond the kernel's last.
+    return failed(Step::kWorkerDropBounding, capability);
+  }
+}
+
 Failure Zygote::share_page() noexcept {
   void* page = ::mmap(nullptr, sizeof(protocol::SharedPage), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -142,17 +162,19 @@ Failure Zygote::share_page() noexcept {
 
 Failure Zygote::reset_network(bool first) noexcept {
   if (!own_network()) return kDone;
-  if (setup_.injected(Step::kSlotSnapshotNetwork) || used_network_.take() < 0)
-    return failed(Step::kSlotSnapshotNetwork);
-  if (!first && used_network_.equals(fresh_network_)) return kDone;
+  if (setup_.injected(Step::kSlotSnapshotNetwork)) return failed(Step::kSlotSnapshotNetwork);
   if (!first) {
+    if (fresh_network_.take(used_network_) < 0) return failed(Step::kSlotSnapshotNetwork);
+    if (used_network_.equals(fresh_network_)) return kDone;
+    // The job used the network: sockets in TIME_WAIT and counters would tell of it. Half a millisecond or more.
     if (setup_.injected(Step::kResetNetwork) || ::unshare(CLONE_NEWNET) < 0 ||
         bring_loopback_up() < 0)
       return failed(Step::kResetNetwork);
   }
+  if (fresh_network_.open_files() < 0) return failed(Step::kSlotSnapshotNetwork);
   // lo's own start-up (IPv6 address detection) may still be counting: taken until it stands still.
   for (int round = 0; round < 100; ++round) {
-    if (fresh_network_.take() < 0 || used_network_.take() < 0)
+    if (fresh_network_.take(fresh_network_) < 0 || fresh_network_.take(used_network_) < 0)
       return failed(Step::kSlotSnapshotNetwork);
     if (used_network_.equals(fresh_network_)) return kDone;
   }
@@ -162,7 +184,7 @@ Failure Zygote::reset_network(bool first) noexcept {
 
 Failure Zygote::reset(bool first) noexcept {
   if (!first && setup_.without(protocol::kWithoutReset)) return kDone;
-  const Failure mounted = mount_fresh_tmpfs(setup_, first);
+  const Failure mounted = refresh_tmpfs(setup_, first);
   if (mounted.step != Step::kNone) return mounted;
   // Process ids start over: 2 is the next worker's. Without it a job could count its predecessors.
   if (setup_.injected(Step::kResetPids) || setup_.last_pid_fd < 0 ||
@@ -231,6 +253,7 @@ void Zygote::run() noexcept {
   require(become_root());
   require(build_slot(setup_));
   require(set_rlimits());
+  require(drop_bounding_set());
   require(share_page());
   for (bool first = true;; first = false) {
     const std::int64_t started_ns = raw::monotonic_ns();

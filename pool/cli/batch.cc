@@ -406,7 +406,7 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  hatchery batch jobs.jsonl > reports.jsonl\n"
     "  generate-jobs | hatchery batch --ordered --cpu-time 2s - | jq .outcome\n"
-    "  echo '{\"args\":[\"/bin/true\"]}' | hatchery batch --repeat 100000 --output /dev/null -\n"
+    "  echo '{\"args\":[\"/bin/true\"]}' | hatchery batch --repeat 100000 -o /dev/null -\n"
     "\n"
     "Exit status: 0 when every line was a job and none ended in an internal error, else 1; 130 "
     "after\n"
@@ -415,7 +415,7 @@ constexpr const char* kExamples =
 
 void add_batch_options(CLI::App& verb, BatchOptions& options) {
   verb.add_option("FILE", options.input_path, "JSON lines; - is standard input")->required();
-  verb.add_option("-o,--output", options.output_path, "File for the reports; default: stdout")
+  verb.add_option("-o,--reports", options.output_path, "File for the reports; default: stdout")
       ->type_name("FILE");
   verb.add_flag("--ordered", options.ordered, "Reports in the order of the lines");
   verb.add_option("--in-flight", options.in_flight, "Jobs submitted at once; default: four a slot")
