@@ -34,6 +34,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kLineBytesMax = 64U << 20;
 constexpr std::uint32_t kInFlightPerSlot = 4;
 constexpr std::uint32_t kInFlightMax = 1'000'000;
+constexpr std::uint64_t kRepeatMax = 1'000'000'000;
 constexpr std::chrono::milliseconds kProgressPeriod(200);
 /// When the queue is full although nothing of ours is in flight.
 constexpr int kRetryMs = 10;
@@ -419,10 +420,10 @@ void add_batch_options(CLI::App& verb, BatchOptions& options) {
       ->type_name("FILE");
   verb.add_flag("--ordered", options.ordered, "Reports in the order of the lines");
   verb.add_option("--in-flight", options.in_flight, "Jobs submitted at once; default: four a slot")
-      ->check(CLI::Range(1U, kInFlightMax))
+      ->check(CLI::Range(1U, kInFlightMax).description(""))
       ->type_name("N");
   verb.add_option("--repeat", options.repeat, "Runs the job of each line N times, for load tests")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(std::uint64_t{1}, kRepeatMax).description(""))
       ->type_name("N");
   verb.add_flag("-q,--quiet", options.quiet, "No progress and no summary");
   add_limit_options(verb, options.limits);

@@ -126,7 +126,7 @@ void add_pool_options(CLI::App& verb, PoolOptions& options) {
       ->group(kGroup);
   verb.add_option("--network", options.network,
                   "none: only a loopback of its own (default); host: the host's network")
-      ->check(CLI::IsMember({"none", "host"}))
+      ->check(CLI::IsMember({"none", "host"}).description(""))
       ->type_name("none|host")
       ->group(kGroup);
   verb.add_option("--seccomp", options.seccomp_policy,
@@ -135,14 +135,14 @@ void add_pool_options(CLI::App& verb, PoolOptions& options) {
       ->group(kGroup);
   verb.add_option("--refused-call", options.refused_call,
                   "What the built-in policy does to a refused call: it fails (default) or kills")
-      ->check(CLI::IsMember({"errno", "kill"}))
+      ->check(CLI::IsMember({"errno", "kill"}).description(""))
       ->type_name("errno|kill")
       ->group(kGroup);
 }
 
 void add_slots_option(CLI::App& verb, PoolOptions& options) {
   verb.add_option("--slots", options.slots, "Jobs that run at once; default: the profile's")
-      ->check(CLI::Range(1U, kSlotsMax))
+      ->check(CLI::Range(1U, kSlotsMax).description(""))
       ->type_name("N")
       ->group("Sandbox");
 }

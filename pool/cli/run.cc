@@ -359,7 +359,7 @@ void add_stream_options(CLI::App& verb, RunOptions& options) {
   verb.add_option("--fd", options.lent_fds,
                   "Lends descriptor N of ours to the job as its N (3 to 1023); not counted by\n"
                   "--output; repeatable")
-      ->check(CLI::Range(3, 1023))
+      ->check(CLI::Range(3, 1023).description(""))
       ->expected(1)
       ->take_all()
       ->type_name("N")
