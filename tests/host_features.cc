@@ -1,0 +1,83 @@
+#include "tests/host_features.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+#include "core/check.h"
+#include "pool/host_probe.h"
+
+namespace hatchery::testing {
+namespace {
+
+struct Alias {
+  std::string_view name;    ///< As in HATCHERY_REQUIRE.
+  std::string_view probed;  ///< As `hatchery doctor` names it.
+};
+
+constexpr Alias kAliases[] = {
+    {"userns", "user namespace"},
+    {"timens", "time namespace"},
+    {"cgroup_memory", "memory controller"},
+    {"cgroup_pids", "pids controller"},
+    {"cgroup_cpu", "cpu controller"},
+    {"cgroup_cpuset", "cpuset controller"},
+    {"cgroup_io", "io controller"},
+    {"cgroup_kill", "cgroup.kill"},
+    {"memory_peak", "memory.peak"},
+    {"pids_peak", "pids.peak"},
+    {"seccomp", "seccomp filters"},
+    {"seccomp_notify", "seccomp user notification"},
+    {"io_uring", "io_uring"},
+    {"clone3", "clone3"},
+    {"openat2", "openat2"},
+    {"selinux", "SELinux"},
+    {"root", "root"},
+};
+
+struct Program {
+  std::string_view name;
+  const char* path;
+};
+
+constexpr Program kPrograms[] = {
+    {"gcc", "/usr/bin/gcc"},   {"gxx", "/usr/bin/g++"},     {"python3", "/usr/bin/python3"},
+    {"java", "/usr/bin/java"}, {"javac", "/usr/bin/javac"}, {"perl", "/usr/bin/perl"},
+};
+
+/// Probed once a program: it clones children and makes groups.
+const std::vector<HostFeatureGroup>& probed() {
+  static const std::vector<HostFeatureGroup> kGroups = probe_host();
+  return kGroups;
+}
+
+}  // namespace
+
+std::string missing_feature(const std::string& feature) {
+  for (const Program& program : kPrograms) {
+    if (program.name != feature) continue;
+    return ::access(program.path, X_OK) == 0 ? "" : std::string(program.path) + " is not installed";
+  }
+  for (const Alias& alias : kAliases) {
+    if (alias.name != feature) continue;
+    const HostFeature* found = find_feature(probed(), alias.probed);
+    if (found == nullptr) return "this host's probe knows no \"" + std::string(alias.probed) + "\"";
+    return found->present ? "" : "the host lacks it (" + found->value + ")";
+  }
+  HATCHERY_CHECK(!"a test asks for a feature that host_features.cc doesn't know");
+  return {};
+}
+
+bool feature_is_required(const std::string& feature) {
+  const char* list = std::getenv("HATCHERY_REQUIRE");
+  std::istringstream names(list == nullptr ? "" : list);
+  for (std::string name; std::getline(names, name, ',');) {
+    if (name == feature) return true;
+  }
+  return false;
+}
+
+}  // namespace hatchery::testing

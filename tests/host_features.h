@@ -1,0 +1,30 @@
+// What this host gives, for tests that need it: the only reason for which a test may be skipped.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace hatchery::testing {
+
+/// Why the host lacks the feature, or "" when it has it. A feature that nobody knows fails the
+/// program. Names: userns, seccomp, io_uring, cgroup_memory, cgroup_pids, cgroup_cpu,
+/// cgroup_cpuset, cgroup_kill, freezer, timens, clone3, openat2, root, python3, java, gcc, gxx.
+std::string missing_feature(const std::string& feature);
+
+/// True when HATCHERY_REQUIRE (a list with commas) names it: then its absence is a failure.
+bool feature_is_required(const std::string& feature);
+
+}  // namespace hatchery::testing
+
+/// First line of a test that needs `feature`: skips it with the reason when the host lacks the
+/// feature, or fails it when HATCHERY_REQUIRE says that this host must have it.
+#define HATCHERY_REQUIRE_FEATURE(feature)                                               \
+  do {                                                                                  \
+    const std::string hatchery_missing = ::hatchery::testing::missing_feature(feature); \
+    if (!hatchery_missing.empty()) {                                                    \
+      if (::hatchery::testing::feature_is_required(feature))                            \
+        FAIL() << "HATCHERY_REQUIRE names " << (feature) << ": " << hatchery_missing;   \
+      GTEST_SKIP() << (feature) << ": " << hatchery_missing;                            \
+    }                                                                                   \
+  } while (false)
