@@ -28,9 +28,7 @@ class Tokens {
   }
 
  private:
-  bool starts(std::string_view what) const {
-    return text_.substr(position_, what.size()) == what;
-  }
+  bool starts(std::string_view what) const { return text_.substr(position_, what.size()) == what; }
   void skip_past(std::string_view end, std::size_t from) {
     const std::size_t found = text_.find(end, from);
     position_ = found == std::string_view::npos ? text_.size() : found + end.size();

@@ -1,16 +1,15 @@
-// The reader of language files. Keys and types are checked here, all of them, so that nothing wrong is
-// met while judging.
+// The reader of language files. Keys and types are checked here, all of them, so that nothing wrong
+// is met while judging.
 #define TOML_EXCEPTIONS 0
 #include "pool/cli/judge/language.h"
 
+#include <fmt/format.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
-
-#include <fmt/format.h>
 
 #include "core/files.h"
 #include "pool/cli/judge/java_source.h"
@@ -25,10 +24,18 @@ constexpr std::size_t kLanguagesMax = 256;
 constexpr std::int64_t kMemoryExtraMibMax = 1 << 20;
 constexpr std::int64_t kProcessesMax = 4'194'304;
 
-const std::vector<std::string_view> kKeys = {
-    "id",  "name", "extensions",      "compile",          "binary",    "run",
-    "env", "time_multiplier", "memory_extra_mib", "processes", "memory_limit_text",
-    "class_files"};
+const std::vector<std::string_view> kKeys = {"id",
+                                             "name",
+                                             "extensions",
+                                             "compile",
+                                             "binary",
+                                             "run",
+                                             "env",
+                                             "time_multiplier",
+                                             "memory_extra_mib",
+                                             "processes",
+                                             "memory_limit_text",
+                                             "class_files"};
 const std::vector<std::string_view> kPlaceholders = {"sources", "binary", "main", "mainclass",
                                                      "memory_mib"};
 
@@ -117,7 +124,8 @@ class Reading {
   void numbers(Language& language) {
     std::int64_t memory_extra_mib = 0;
     integer("memory_extra_mib", kMemoryExtraMibMax, memory_extra_mib);
-    language.memory_extra_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(0, memory_extra_mib)) << 20U;
+    language.memory_extra_bytes =
+        static_cast<std::uint64_t>(std::max<std::int64_t>(0, memory_extra_mib)) << 20U;
     std::int64_t processes = 0;
     integer("processes", kProcessesMax, processes);
     language.processes = static_cast<std::uint32_t>(std::max<std::int64_t>(0, processes));
@@ -135,7 +143,8 @@ class Reading {
     check_placeholders("compile", language.compile, language);
     check_placeholders("run", language.run, language);
     if (!language.binary.empty() && language.compile.empty()) {
-      fail(*table_.get("binary"), "binary", "is made by no command", "give compile, or drop binary");
+      fail(*table_.get("binary"), "binary", "is made by no command",
+           "give compile, or drop binary");
     }
     for (const std::string& variable : language.env) {
       if (variable.find('=') == std::string::npos || variable.front() == '=') {
@@ -177,7 +186,8 @@ class Reading {
       fail(node, key, quote("{" + name + "}") + " is no placeholder",
            suggest_name(name, kPlaceholders));
     } else if (name == "sources" && word != "{sources}") {
-      fail(node, key, "{sources} is part of " + quote(word), "give \"{sources}\" as a word of its own");
+      fail(node, key, "{sources} is part of " + quote(word),
+           "give \"{sources}\" as a word of its own");
     } else if (name == "binary" && language.binary.empty()) {
       fail(node, key, "{binary} stands for nothing", "give binary = \"program\"");
     } else if (name == "mainclass" && !language.class_files) {
@@ -229,7 +239,8 @@ void choose_java_class(Program& program) {
       program.main_source = file.name;
     }
     if (java.main_type.empty() || !program.main_class.empty()) continue;
-    program.main_class = java.package.empty() ? java.main_type : java.package + "." + java.main_type;
+    program.main_class =
+        java.package.empty() ? java.main_type : java.package + "." + java.main_type;
     program.main_source = file.name;
   }
   // Without main() the virtual machine says so: a run-time error, as it would be at home.

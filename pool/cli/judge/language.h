@@ -1,6 +1,6 @@
-// Languages of submissions: each a few lines of TOML that say how to compile and how to run. The built-in
-// list is such a text too; an operator's file adds to it or replaces entries by id.
-// Runs in: pool. Thread: any; values only.
+// Languages of submissions: each a few lines of TOML that say how to compile and how to run. The
+// built-in list is such a text too; an operator's file adds to it or replaces entries by id. Runs
+// in: pool. Thread: any; values only.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,8 @@
 
 namespace hatchery::judge {
 
-/// A file of a submission or a validator, by its path inside the submission ("main.cc", "lib/tree.h").
+/// A file of a submission or a validator, by its path inside the submission ("main.cc",
+/// "lib/tree.h").
 struct SourceFile {
   std::string name;
   std::string bytes;
@@ -24,7 +25,8 @@ struct Language {
   std::string name;
   /// Without the dot, case matters: "C" is C++. A file with one of them is given to the compiler.
   std::vector<std::string> extensions;
-  /// Command that compiles, run in a directory with the sources. Empty: nothing to compile or check.
+  /// Command that compiles, run in a directory with the sources. Empty: nothing to compile or
+  /// check.
   std::vector<std::string> compile;
   /// What compile makes and each run gets. Empty: each run gets the sources.
   std::string binary;
@@ -37,7 +39,8 @@ struct Language {
   std::uint64_t memory_extra_bytes = 0;
   /// Processes and threads of a run; 0 for the profile's default.
   std::uint32_t processes = 0;
-  /// A run that fails with this text on stderr ran out of memory inside its runtime. Empty: none does.
+  /// A run that fails with this text on stderr ran out of memory inside its runtime. Empty: none
+  /// does.
   std::string memory_limit_text;
   /// The rules of Java hold for file names: a public class stands in a file of its name.
   bool class_files = false;
@@ -45,10 +48,10 @@ struct Language {
 
 /// Placeholders of compile and run. An element that is just {sources} becomes one element a source.
 struct CommandValues {
-  std::vector<std::string> sources;
-  std::string binary;
-  std::string main_source;
-  std::string main_class;
+  std::vector<std::string> sources = {};
+  std::string binary = {};
+  std::string main_source = {};
+  std::string main_class = {};
   std::uint64_t memory_mib = 0;
 };
 

@@ -12,7 +12,8 @@ inline constexpr std::string_view kBuiltInLanguages = R"toml(
 id = "c"
 name = "C"
 extensions = ["c"]
-compile = ["gcc", "-x", "c", "-std=gnu17", "-O2", "-static", "-pipe", "-DONLINE_JUDGE", "-o", "{binary}", "{sources}", "-lm"]
+compile = ["gcc", "-x", "c", "-std=gnu17", "-O2", "-static", "-pipe", "-DONLINE_JUDGE",
+           "-o", "{binary}", "{sources}", "-lm"]
 binary = "program"
 run = ["./{binary}"]
 
@@ -20,7 +21,8 @@ run = ["./{binary}"]
 id = "cpp"
 name = "C++"
 extensions = ["cc", "cpp", "cxx", "c++", "C"]
-compile = ["g++", "-x", "c++", "-std=gnu++20", "-O2", "-static", "-pipe", "-DONLINE_JUDGE", "-I.", "-o", "{binary}", "{sources}"]
+compile = ["g++", "-x", "c++", "-std=gnu++20", "-O2", "-static", "-pipe", "-DONLINE_JUDGE", "-I.",
+           "-o", "{binary}", "{sources}"]
 binary = "program"
 run = ["./{binary}"]
 
@@ -37,10 +39,12 @@ id = "java"
 name = "Java"
 extensions = ["java"]
 class_files = true
-compile = ["sh", "-c", "mkdir classes && javac -encoding UTF-8 -sourcepath . -d classes \"$@\" && jar --create --file {binary} -C classes .", "javac", "{sources}"]
+compile = ["sh", "-c", """mkdir classes && javac -encoding UTF-8 -sourcepath . -d classes "$@" &&
+           jar --create --file {binary} -C classes .""", "javac", "{sources}"]
 binary = "program.jar"
 # Serial collection: few threads, and no start-up work for cores that a job doesn't have.
-run = ["java", "-XX:+UseSerialGC", "-Xss64m", "-Xms32m", "-Xmx{memory_mib}m", "-Dfile.encoding=UTF-8", "-cp", "{binary}", "{mainclass}"]
+run = ["java", "-XX:+UseSerialGC", "-Xss64m", "-Xms32m", "-Xmx{memory_mib}m",
+       "-Dfile.encoding=UTF-8", "-cp", "{binary}", "{mainclass}"]
 # The virtual machine's own: code cache, class data, collector.
 memory_extra_mib = 192
 processes = 256

@@ -1,8 +1,8 @@
 #include "pool/cli/judge/package.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "core/files.h"
 #include "pool/cli/judge/tree.h"
@@ -37,8 +37,7 @@ Result<std::string> read_text(const std::string& path) {
 /// Walks the test data; remembers the flags that hold in each directory.
 class TestReader {
  public:
-  TestReader(const ProblemYaml& problem, Package& package)
-      : problem_(problem), package_(package) {}
+  TestReader(const ProblemYaml& problem, Package& package) : problem_(problem), package_(package) {}
 
   Result<void> read_all() {
     const std::string data = package_.directory + "/data";
@@ -182,7 +181,8 @@ Result<void> read_time_limit(Package& package) {
     const char* name;
     const char* key;  ///< "" where the file is just the number.
   };
-  for (const Source& source : {Source{".timelimit", ""}, Source{"domjudge-problem.ini", "timelimit"}}) {
+  for (const Source& source :
+       {Source{".timelimit", ""}, Source{"domjudge-problem.ini", "timelimit"}}) {
     const std::string path = package.directory + "/" + source.name;
     if (!is_file(path)) continue;
     const Result<std::string> text = read_text(path);
@@ -191,7 +191,8 @@ Result<void> read_time_limit(Package& package) {
     const std::string_view key = source.key;
     if (!key.empty()) {
       const std::size_t found = value.find(key);
-      const std::size_t equals = value.find('=', found == std::string_view::npos ? value.size() : found);
+      const std::size_t equals =
+          value.find('=', found == std::string_view::npos ? value.size() : found);
       if (equals == std::string_view::npos) continue;
       value = value.substr(equals + 1);
       value = value.substr(0, value.find('\n'));
@@ -214,7 +215,8 @@ bool is_note(const std::string& name) {
 Result<void> set_expectation(Submission& submission, const std::optional<Expectation>& directory) {
   submission.expectation = directory.value_or(Expectation{});
   for (const SourceFile& file : submission.files) {
-    const std::string where = submission.path + (submission.files.size() == 1 ? "" : "/" + file.name);
+    const std::string where =
+        submission.path + (submission.files.size() == 1 ? "" : "/" + file.name);
     const Result<std::optional<Expectation>> named = expectation_in_source(file.bytes, where);
     if (!named) return named.error();
     if (!named->has_value()) continue;
@@ -227,9 +229,10 @@ Result<void> set_expectation(Submission& submission, const std::optional<Expecta
 Result<void> read_submission_directory(const Entry& directory, Package& package) {
   const std::optional<Expectation> expectation = expectation_of_directory(directory.name);
   if (!expectation.has_value()) {
-    package.warnings.push_back(fmt::format("{} names no verdict: its submissions are judged without "
-                                           "an expectation; known: {}",
-                                           directory.path, expected_directory_names()));
+    package.warnings.push_back(
+        fmt::format("{} names no verdict: its submissions are judged without "
+                    "an expectation; known: {}",
+                    directory.path, expected_directory_names()));
   }
   const Result<std::vector<Entry>> entries = list_directory(directory.path);
   if (!entries) return entries.error();
@@ -267,7 +270,8 @@ Result<void> read_submissions(Package& package) {
 Result<Package> read_package(const std::string& directory) {
   Package package;
   package.directory = directory;
-  while (package.directory.size() > 1 && package.directory.back() == '/') package.directory.pop_back();
+  while (package.directory.size() > 1 && package.directory.back() == '/')
+    package.directory.pop_back();
   const std::string yaml_path = package.directory + "/problem.yaml";
   Result<std::string> text = read_text(yaml_path);
   if (!text) {

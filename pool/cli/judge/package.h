@@ -1,5 +1,5 @@
-// A problem package of the ICPC format (the original one of Kattis and DOMjudge, and what is common of its
-// successors): read from disk, checked, bounded. Test data stays on disk until it is needed.
+// A problem package of the ICPC format (the original one of Kattis and DOMjudge, and what is common
+// of its successors): read from disk, checked, bounded. Test data stays on disk until it is needed.
 // Runs in: pool. Thread: any; values only.
 #pragma once
 
@@ -61,8 +61,8 @@ struct Package {
 /// Reads problem.yaml, test data, validator and submissions.
 Result<Package> read_package(const std::string& directory);
 
-/// Reads one more submission, a file or a directory. It has the expectation of its source, or of its
-/// directory where that lies in a directory named "submissions".
+/// Reads one more submission, a file or a directory. It has the expectation of its source, or of
+/// its directory where that lies in a directory named "submissions".
 Result<Submission> read_submission(const std::string& path);
 
 }  // namespace hatchery::judge

@@ -1,5 +1,6 @@
 #include "pool/cli/judge/package_yaml.h"
 
+#include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -7,18 +8,25 @@
 #include <cmath>
 #include <exception>
 
-#include <fmt/format.h>
-
 #include "pool/nearest_name.h"
 
 namespace hatchery::judge {
 namespace {
 
-const std::vector<std::string_view> kLimitKeys = {
-    "time_limit",        "time_multiplier", "time_multipliers",   "time_safety_margin",
-    "time_resolution",   "memory",          "output",             "code",
-    "compilation_time",  "compilation_memory", "validation_time", "validation_memory",
-    "validation_output", "validation_passes"};
+const std::vector<std::string_view> kLimitKeys = {"time_limit",
+                                                  "time_multiplier",
+                                                  "time_multipliers",
+                                                  "time_safety_margin",
+                                                  "time_resolution",
+                                                  "memory",
+                                                  "output",
+                                                  "code",
+                                                  "compilation_time",
+                                                  "compilation_memory",
+                                                  "validation_time",
+                                                  "validation_memory",
+                                                  "validation_output",
+                                                  "validation_passes"};
 
 constexpr double kMibMax = 1U << 24U;
 constexpr double kSecondsMax = 86'400;
@@ -53,9 +61,10 @@ class File {
     try {
       root = YAML::Load(std::string(text));
     } catch (const YAML::Exception& exception) {
-      return Error{Step::kReadPackage,
-                   fmt::format("{}:{}:{}", name, exception.mark.line + 1, exception.mark.column + 1),
-                   0, exception.msg, "correct the YAML"};
+      return Error{
+          Step::kReadPackage,
+          fmt::format("{}:{}:{}", name, exception.mark.line + 1, exception.mark.column + 1), 0,
+          exception.msg, "correct the YAML"};
     } catch (const std::exception& exception) {
       return Error{Step::kReadPackage, name, 0, exception.what(), "correct the YAML"};
     }
@@ -78,8 +87,8 @@ class File {
     return Error{Step::kReadPackage, object, 0, std::move(detail), std::move(remedy)};
   }
 
-  /// The value of a key of `map`; undefined or null when there is none. Does not use operator[], which
-  /// throws for some kinds of nodes.
+  /// The value of a key of `map`; undefined or null when there is none. Does not use operator[],
+  /// which throws for some kinds of nodes.
   static YAML::Node find(const YAML::Node& map, std::string_view key) {
     if (map.IsMap()) {
       for (const auto& entry : map) {
@@ -96,7 +105,8 @@ class File {
     if (!node.IsSequence()) return error(node, key, "is a map", "give words");
     std::vector<std::string> list;
     for (const YAML::Node& element : node) {
-      if (!element.IsScalar()) return error(element, key, "has an element that is no word", "give words");
+      if (!element.IsScalar())
+        return error(element, key, "has an element that is no word", "give words");
       list.push_back(element.Scalar());
     }
     return list;
@@ -142,7 +152,8 @@ Result<void> read_mib(const File& file, const YAML::Node& limits, const char* ke
 Result<void> read_limits(const File& file, ProblemYaml& problem) {
   const YAML::Node limits = File::find(file.root(), "limits");
   if (limits.IsNull()) return {};
-  if (!limits.IsMap()) return file.error(limits, "limits", "is no map", "give \"memory: 512\" lines");
+  if (!limits.IsMap())
+    return file.error(limits, "limits", "is no map", "give \"memory: 512\" lines");
   for (const auto& entry : limits) {
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "?";
     if (std::find(kLimitKeys.begin(), kLimitKeys.end(), key) != kLimitKeys.end()) continue;
@@ -176,8 +187,8 @@ Result<void> read_validation(const File& file, ProblemYaml& problem) {
   } else if (kinds->size() == 1 && kinds->front() == "default") {
     problem.validation = Validation::kDefault;
   } else {
-    return file.error(node, "validation", quote(fmt::format("{}", fmt::join(*kinds, " "))) +
-                                              " is not supported",
+    return file.error(node, "validation",
+                      quote(fmt::format("{}", fmt::join(*kinds, " "))) + " is not supported",
                       "give \"default\", \"custom\" or \"custom interactive\"");
   }
   return {};
@@ -204,7 +215,8 @@ std::string read_name(const File& file) {
   const YAML::Node node = File::find(file.root(), "name");
   if (node.IsScalar()) return node.Scalar();
   if (!node.IsMap()) return {};
-  if (const YAML::Node english = File::find(node, "en"); english.IsScalar()) return english.Scalar();
+  if (const YAML::Node english = File::find(node, "en"); english.IsScalar())
+    return english.Scalar();
   for (const auto& entry : node) {
     if (entry.second.IsScalar()) return entry.second.Scalar();
   }
@@ -228,8 +240,8 @@ Result<ProblemYaml> read_problem_yaml(std::string_view text, const std::string& 
   return problem;
 }
 
-Result<std::optional<std::vector<std::string>>> read_test_group_yaml(
-    std::string_view text, const std::string& file_name) {
+Result<std::optional<std::vector<std::string>>> read_test_group_yaml(std::string_view text,
+                                                                     const std::string& file_name) {
   const Result<File> file = File::parse(text, file_name);
   if (!file) return file.error();
   for (const char* key : {"output_validator_flags", "output_validator_args"}) {
@@ -245,7 +257,10 @@ Result<std::optional<std::vector<std::string>>> read_test_group_yaml(
 Result<Nanoseconds> parse_limit_seconds(std::string_view text) {
   const std::optional<double> seconds = number(text);
   if (!seconds.has_value() || !(*seconds >= 0.001 && *seconds <= kSecondsMax)) {
-    return Error{Step::kReadPackage, {}, 0, quote(text) + " is no number of seconds in range",
+    return Error{Step::kReadPackage,
+                 {},
+                 0,
+                 quote(text) + " is no number of seconds in range",
                  fmt::format("give 0.001 to {}", static_cast<long>(kSecondsMax))};
   }
   return Nanoseconds(std::llround(*seconds * 1e9));

@@ -1,6 +1,5 @@
-// The YAML files of a problem package, checked key by key. The only place that includes yaml-cpp, whose
-// exceptions end here.
-// Runs in: pool. Thread: any; text in, values out.
+// The YAML files of a problem package, checked key by key. The only place that includes yaml-cpp,
+// whose exceptions end here. Runs in: pool. Thread: any; text in, values out.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +21,8 @@ enum class Validation : std::uint8_t {
 
 /// The format's defaults, for what a package leaves out.
 struct PackageLimits {
-  /// CPU time of one test, before the language's multiplier. The format lets a judge measure it; absent
-  /// here means that the package names none.
+  /// CPU time of one test, before the language's multiplier. The format lets a judge measure it;
+  /// absent here means that the package names none.
   std::optional<Nanoseconds> time = {};
   std::uint64_t memory_bytes = 2048ULL << 20U;
   std::uint64_t output_bytes = 8ULL << 20U;
@@ -48,13 +47,13 @@ struct ProblemYaml {
 /// Errors have kReadPackage and "file:line:column: key".
 Result<ProblemYaml> read_problem_yaml(std::string_view text, const std::string& file);
 
-/// output_validator_flags (or output_validator_args) of a testdata.yaml (or test_group.yaml); nothing when
-/// it has none.
+/// output_validator_flags (or output_validator_args) of a testdata.yaml (or test_group.yaml);
+/// nothing when it has none.
 Result<std::optional<std::vector<std::string>>> read_test_group_yaml(std::string_view text,
                                                                      const std::string& file);
 
-/// Seconds, more than 0 and at most a day, from what a file or an option says. The error has detail and
-/// remedy.
+/// Seconds, more than 0 and at most a day, from what a file or an option says. The error has detail
+/// and remedy.
 Result<Nanoseconds> parse_limit_seconds(std::string_view text);
 
 }  // namespace hatchery::judge

@@ -1,9 +1,9 @@
 #include "pool/cli/judge/tree.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
-
-#include <fmt/format.h>
 
 #include "core/files.h"
 #include "pool/cli/judge/package.h"
@@ -95,8 +95,7 @@ Result<std::vector<SourceFile>> read_sources(const std::string& path) {
 
 std::string base_name(const std::string& path) {
   const fs::path whole = fs::path(path).lexically_normal();
-  return whole.has_filename() ? whole.filename().string()
-                              : whole.parent_path().filename().string();
+  return whole.has_filename() ? whole.filename().string() : whole.parent_path().filename().string();
 }
 
 std::string parent_path(const std::string& path) {

@@ -18,15 +18,15 @@ struct Entry {
   std::uint64_t size = 0;
 };
 
-/// Regular files and directories (symlinks followed: a package is its operator's), sorted by name, without
-/// hidden ones. Other kinds of files are left out.
+/// Regular files and directories (symlinks followed: a package is its operator's), sorted by name,
+/// without hidden ones. Other kinds of files are left out.
 Result<std::vector<Entry>> list_directory(const std::string& path);
 
 bool is_directory(const std::string& path);
 bool is_file(const std::string& path);
 
-/// One file, or all below a directory with their paths relative to it, sorted. Bounded by kSourceFilesMax,
-/// kSourceBytesMax and kDepthMax.
+/// One file, or all below a directory with their paths relative to it, sorted. Bounded by
+/// kSourceFilesMax, kSourceBytesMax and kDepthMax.
 Result<std::vector<SourceFile>> read_sources(const std::string& path);
 
 /// "c" of "a/b/c" and "a/b/c/".

@@ -1,10 +1,10 @@
 #include "pool/cli/judge/validator.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-
-#include <fmt/format.h>
 
 #include "pool/nearest_name.h"
 
@@ -154,10 +154,13 @@ Result<ValidatorOptions> parse_validator_flags(const std::vector<std::string>& f
     const bool absolute = both || flag == "float_absolute_tolerance";
     const bool relative = both || flag == "float_relative_tolerance";
     if (!absolute && !relative) {
-      return Error{Step::kReadPackage, {}, 0, quote(flag) + " is no flag of the default validator",
-                   suggest_name(flag, {"case_sensitive", "space_change_sensitive",
-                                       "float_tolerance", "float_absolute_tolerance",
-                                       "float_relative_tolerance"})};
+      return Error{
+          Step::kReadPackage,
+          {},
+          0,
+          quote(flag) + " is no flag of the default validator",
+          suggest_name(flag, {"case_sensitive", "space_change_sensitive", "float_tolerance",
+                              "float_absolute_tolerance", "float_relative_tolerance"})};
     }
     const bool last = index + 1 == flags.size();
     Result<long double> tolerance = parse_tolerance(flag, last ? nullptr : &flags[index + 1]);

@@ -1,7 +1,6 @@
-// The default output validator: compares a submission's output with the judge's answer token by token,
-// with the flags of the problem package format. Pure: bytes in, verdict out; memory use is that of one
-// token.
-// Runs in: pool. Thread: any.
+// The default output validator: compares a submission's output with the judge's answer token by
+// token, with the flags of the problem package format. Pure: bytes in, verdict out; memory use is
+// that of one token. Runs in: pool. Thread: any.
 #pragma once
 
 #include <optional>
@@ -19,8 +18,8 @@ struct ValidatorOptions {
   bool case_sensitive = false;
   /// "space_change_sensitive": white space must be the same, byte for byte.
   bool space_change_sensitive = false;
-  /// "float_absolute_tolerance X"; "float_tolerance X" sets both. With either one, an answer token that is
-  /// a number is compared as a number, and must meet one of the given tolerances.
+  /// "float_absolute_tolerance X"; "float_tolerance X" sets both. With either one, an answer token
+  /// that is a number is compared as a number, and must meet one of the given tolerances.
   std::optional<long double> float_absolute = {};
   std::optional<long double> float_relative = {};
 
@@ -32,14 +31,14 @@ Result<ValidatorOptions> parse_validator_flags(const std::vector<std::string>& f
 
 struct Comparison {
   bool equal = true;
-  /// The first difference: "line 3: expected "7", got "8"". Printable, at most a few hundred bytes. Empty
-  /// when equal.
+  /// The first difference: "line 3: expected "7", got "8"". Printable, at most a few hundred bytes.
+  /// Empty when equal.
   std::string message = {};
 };
 
-/// Tokens are separated by the C locale's white space. Numbers are what strtold(3) takes whole, hexadecimal
-/// ones and infinities included. Where the answer is infinite or not a number, the output must be the same
-/// infinity or not a number: no tolerance reaches it.
+/// Tokens are separated by the C locale's white space. Numbers are what strtold(3) takes whole,
+/// hexadecimal ones and infinities included. Where the answer is infinite or not a number, the
+/// output must be the same infinity or not a number: no tolerance reaches it.
 Comparison compare_outputs(std::string_view answer, std::string_view output,
                            const ValidatorOptions& options);
 

@@ -12,7 +12,7 @@ namespace {
 
 using enum Verdict;
 
-constexpr VerdictSet kNotAccepted = {kWrongAnswer, kTimeLimit,  kRunTimeError,
+constexpr VerdictSet kNotAccepted = {kWrongAnswer, kTimeLimit,   kRunTimeError,
                                      kMemoryLimit, kOutputLimit, kCompileError};
 constexpr VerdictSet kRan = {kAccepted,     kWrongAnswer, kTimeLimit,
                              kRunTimeError, kMemoryLimit, kOutputLimit};
@@ -158,8 +158,8 @@ Result<std::optional<Expectation>> expectation_in_source(std::string_view source
   constexpr std::string_view kTag = "@EXPECTED_RESULTS@";
   const std::size_t tag = source.find(kTag);
   if (tag == std::string_view::npos) return std::optional<Expectation>();
-  const auto line = 1 + std::count(source.begin(),
-                                   source.begin() + static_cast<std::ptrdiff_t>(tag), '\n');
+  const auto line =
+      1 + std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(tag), '\n');
   std::string_view rest = source.substr(tag + kTag.size());
   rest = trimmed(rest.substr(0, rest.find('\n')));
   if (!rest.empty() && rest.front() == ':') rest.remove_prefix(1);
@@ -167,8 +167,7 @@ Result<std::optional<Expectation>> expectation_in_source(std::string_view source
   for (const std::string_view closing : {"*/", "-->", "*)"}) {
     rest = rest.substr(0, rest.find(closing));
   }
-  Result<Expectation> expectation =
-      expectation_of_words(rest, where + ":" + std::to_string(line));
+  Result<Expectation> expectation = expectation_of_words(rest, where + ":" + std::to_string(line));
   if (!expectation) return std::move(expectation).error();
   return std::optional<Expectation>(*std::move(expectation));
 }

@@ -37,9 +37,7 @@ class VerdictSet {
   constexpr VerdictSet(std::initializer_list<Verdict> verdicts) noexcept {
     for (const Verdict verdict : verdicts) add(verdict);
   }
-  constexpr void add(Verdict verdict) noexcept {
-    bits_ |= 1U << static_cast<unsigned>(verdict);
-  }
+  constexpr void add(Verdict verdict) noexcept { bits_ |= 1U << static_cast<unsigned>(verdict); }
   constexpr bool has(Verdict verdict) const noexcept {
     return ((bits_ >> static_cast<unsigned>(verdict)) & 1U) != 0;
   }
@@ -60,16 +58,17 @@ struct Expectation {
   bool met_by(Verdict verdict) const noexcept { return any() || verdicts.has(verdict); }
 };
 
-/// What the name of a directory below submissions/ stands for; nothing when the format has no such name.
-/// The standard names cover what has no name of its own there: memory and output limit are run-time
-/// errors too, as they are in the original format. `multiple` and `mixed` expect nothing by themselves.
+/// What the name of a directory below submissions/ stands for; nothing when the format has no such
+/// name. The standard names cover what has no name of its own there: memory and output limit are
+/// run-time errors too, as they are in the original format. `multiple` and `mixed` expect nothing
+/// by themselves.
 std::optional<Expectation> expectation_of_directory(std::string_view name);
 
 /// The names that expectation_of_directory() knows, for messages.
 std::string expected_directory_names();
 
-/// Reads DOMjudge's "@EXPECTED_RESULTS@: WRONG-ANSWER, TIMELIMIT" in a source; nothing when it has none.
-/// A word that is no result is an Error whose object is `where` with the line.
+/// Reads DOMjudge's "@EXPECTED_RESULTS@: WRONG-ANSWER, TIMELIMIT" in a source; nothing when it has
+/// none. A word that is no result is an Error whose object is `where` with the line.
 Result<std::optional<Expectation>> expectation_in_source(std::string_view source,
                                                          const std::string& where);
 
