@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <cmath>
 
@@ -189,6 +190,7 @@ void SlotCgroup::open_knobs_v1(const CgroupHierarchy& hierarchy, const std::stri
     cpu_stat_ = open_knob(directory, "cpuacct.usage", O_RDONLY);
     cpu_user_ = open_knob(directory, "cpuacct.usage_user", O_RDONLY);
     cpu_system_ = open_knob(directory, "cpuacct.usage_sys", O_RDONLY);
+    cpu_procs_ = open_knob(directory, "cgroup.procs", O_RDONLY);
   }
   if (controllers.contains("cpuset")) {
     cpu_set_ = open_knob(directory, "cpuset.cpus", O_RDWR);
@@ -203,6 +205,8 @@ void SlotCgroup::open_knobs_v2(const CgroupHierarchy& hierarchy, const std::stri
   // cpu.stat's times need no controller: of the job alone, so better than cpuacct on a hybrid host.
   cpu_stat_ = open_knob(directory, "cpu.stat", O_RDONLY);
   cpu_stat_v2_ = cpu_stat_.valid();
+  kill_ = open_knob(directory, "cgroup.kill", O_WRONLY);
+  if (cpu_stat_v2_) cpu_procs_ = open_knob(directory, "cgroup.procs", O_RDONLY);
   if (controllers.contains("memory")) {
     memory_v2_ = true;
     memory_max_ = open_knob(directory, "memory.max", O_RDWR);
@@ -345,7 +349,18 @@ void SlotCgroup::begin() {
   cpu_before_ = cpu_times();
 }
 
-std::optional<std::uint64_t> SlotCgroup::cpu_ns() const {
+std::optional<std::uint64_t> SlotCgroup::cpu_ns(bool exact) const {
+  if (exact) {
+    // Asking for a process's CPU clock brings its running threads up to date, and with them their cgroup.
+    const std::string procs = cpu_procs_.read();
+    for (std::size_t at = 0; at < procs.size(); at = procs.find('\n', at) + 1) {
+      const auto pid = static_cast<pid_t>(leading_number(std::string_view(procs).substr(at)).value_or(0));
+      clockid_t clock = 0;
+      timespec used{};
+      if (pid > 0 && ::clock_getcpuclockid(pid, &clock) == 0) ::clock_gettime(clock, &used);
+      if (procs.find('\n', at) == std::string::npos) break;
+    }
+  }
   return minus(cpu_times().total, cpu_before_.total);
 }
 
@@ -372,6 +387,8 @@ CgroupFigures SlotCgroup::figures() {
   counters_before_ = now;
   return figures;
 }
+
+bool SlotCgroup::kill_job() { return kill_.valid() && kill_.write_again("1").has_value(); }
 
 Result<void> SlotCgroup::remove(std::uint32_t wait_ms) {
   for (const std::string& directory : directories_)

@@ -104,10 +104,14 @@ class SlotCgroup {
   Result<void> apply(const CgroupLimits& limits);
   /// Resets the peaks and takes the counters that figures are relative to.
   void begin();
-  /// CPU time since begin().
-  std::optional<std::uint64_t> cpu_ns() const;
+  /// CPU time since begin(). The kernel adds a running task's share at ticks only (4 ms at 250 Hz, and for each
+  /// CPU); `exact` makes it do so now, at the cost of a system call a process.
+  std::optional<std::uint64_t> cpu_ns(bool exact = false) const;
   /// Since begin(). Once a job.
   CgroupFigures figures();
+  /// Sends SIGKILL to every process of the job at once, where there is a v2 group of the job alone (cgroup.kill, since
+  /// 5.14). False: not here. Only while the slot has a running job: a parked worker would die too.
+  bool kill_job();
   /// After a job that came near its memory limit: room for the zygote's own work.
   void lift_memory_limit();
 
@@ -144,7 +148,8 @@ class SlotCgroup {
   CgroupKnob memory_max_, memory_swap_max_, memory_soft_, memory_peak_, memory_usage_, memory_events_;
   CgroupKnob pids_max_, pids_peak_, pids_events_, pids_current_;
   CgroupKnob cpu_quota_, cpu_period_, cpu_weight_, cpu_throttle_stat_;
-  CgroupKnob cpu_stat_, cpu_user_, cpu_system_;
+  CgroupKnob cpu_stat_, cpu_user_, cpu_system_, cpu_procs_;
+  CgroupKnob kill_;
   CgroupKnob cpu_set_;
   std::string cpu_set_default_;
   CgroupKnob io_stat_;

@@ -2,8 +2,10 @@
 #include "pool/loop.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -20,6 +22,15 @@ void raise_file_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &files) < 0) return;
   files.rlim_cur = files.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
+/// Limits are only as exact as this thread is punctual, and jobs may keep every CPU busy: with ordinary
+/// scheduling a CPU limit was overrun by up to 17 ms on two CPUs, so by 2 ms. Its turns are short.
+void raise_priority() {
+  const sched_param first{.sched_priority = 1};
+  if (::sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &first) == 0) return;
+  // Without CAP_SYS_NICE, or in a group without real-time share: as it is, and a little later under load.
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), -10);
 }
 
 }  // namespace
@@ -150,6 +161,7 @@ Result<void> Loop::open() {
 }
 
 void Loop::run() {
+  raise_priority();
   if (Result<void> opened = open(); !opened) {
     opened_->set_value(std::move(opened));
     opened_.reset();

@@ -21,6 +21,8 @@ namespace hatchery {
 namespace {
 
 constexpr std::int64_t kCpuStepNs = 1'000'000;
+/// Two ticks of the slowest common kernel (100 Hz): what a CPU may not have accounted for yet.
+constexpr std::uint64_t kCpuExactNs = 20'000'000;
 constexpr std::int64_t kHealthNs = 1'000'000'000;
 constexpr std::int64_t kStuckNs = 2'000'000'000;
 constexpr std::size_t kDrainBytesMax = 1 << 20;
@@ -233,7 +235,8 @@ void Loop::check_limits(Slot& slot, Job& job, std::int64_t now_ns) {
   if (is_due(job.cpu_due_ns)) {
     job.cpu_due_ns = 0;
     const auto limit_ns = static_cast<std::uint64_t>(job.limits.cpu_time->count());
-    const std::uint64_t used_ns = slot.cgroup->cpu_ns().value_or(0);
+    std::uint64_t used_ns = slot.cgroup->cpu_ns().value_or(0);
+    if (used_ns + kCpuExactNs * cpus_ >= limit_ns) used_ns = slot.cgroup->cpu_ns(true).value_or(0);
     if (used_ns >= limit_ns) {
       kill_job(slot, job, KillReason::kCpu);
     } else {
@@ -259,7 +262,9 @@ void Loop::check_limits(Slot& slot, Job& job, std::int64_t now_ns) {
 void Loop::kill_job(Slot& slot, Job& job, KillReason reason) {
   if (job.killed != KillReason::kNone) return;
   job.killed = reason;
-  // Its main process is enough: the zygote then kills all others.
+  // All at once where the host can. Its main process is enough, since the zygote then kills all others, but
+  // on a busy host both must first get a CPU, and meanwhile the others go on.
+  slot.cgroup->kill_job();
   ::syscall(SYS_pidfd_send_signal, job.worker_pidfd.get(), SIGKILL, nullptr, 0);
   job.stuck_due_ns = monotonic_ns() + kStuckNs;
   set_due(slot);
