@@ -1,0 +1,147 @@
+// The groups of a slot on this host's hierarchies, with a real process in them. Whatever the host has (v1, hybrid, v2),
+// the interface is the same, and so are these tests.
+#include "core/cgroup.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "core/files.h"
+#include "tests/host_features.h"
+
+namespace hatchery {
+namespace {
+
+const std::string kPool = "core-cgroup-test";
+
+class SlotCgroupTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    HATCHERY_REQUIRE_FEATURE("cgroup_memory");
+    Result<CgroupHost> found = CgroupHost::find();
+    ASSERT_TRUE(found) << found.error().message();
+    host = *std::move(found);
+    Result<SlotCgroup> made = SlotCgroup::create(host, kPool, 0, ::getuid());
+    ASSERT_TRUE(made) << made.error().message();
+    slot.emplace(*std::move(made));
+  }
+  void TearDown() override {
+    if (slot) {
+      EXPECT_TRUE(slot->remove(5000));
+    }
+    EXPECT_TRUE(remove_pool_cgroups(host, kPool));
+    for (const std::string& name : pool_cgroups(host)) EXPECT_NE(name, kPool);
+  }
+  std::string group_of(const std::string& controller) const {
+    const CgroupHierarchy* hierarchy = host.with(controller);
+    return hierarchy->mount + hierarchy->parent + "/hatchery/" + kPool + "/slot-0" +
+           (hierarchy->v2 ? "/job" : "");
+  }
+  /// A child that has joined all groups and then waits for its standard input to end.
+  pid_t start_member(int& go_fd) {
+    int fds[2];
+    EXPECT_EQ(::pipe(fds), 0);
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      ::close(fds[1]);
+      char byte = 0;
+      while (::read(fds[0], &byte, 1) > 0) {
+      }
+      ::_exit(0);
+    }
+    ::close(fds[0]);
+    go_fd = fds[1];
+    for (const UniqueFd& procs : slot->v1_procs())
+      EXPECT_GT(::dprintf(procs.get(), "%d", pid), 0);
+    if (const CgroupHierarchy* v2 = host.v2()) {
+      std::ofstream(v2->mount + v2->parent + "/hatchery/" + kPool + "/slot-0/job/cgroup.procs") << pid;
+    }
+    return pid;
+  }
+
+  CgroupHost host;
+  std::optional<SlotCgroup> slot;
+};
+
+TEST_F(SlotCgroupTest, WritesLimitsThatTheKernelReadsBack) {
+  CgroupLimits limits;
+  limits.memory_bytes = 64U << 20;
+  limits.processes = 17;
+  ASSERT_TRUE(slot->apply(limits));
+  const bool v2 = host.with("memory")->v2;
+  const Result<std::string> memory =
+      read_whole_file(group_of("memory") + (v2 ? "/memory.max" : "/memory.limit_in_bytes"));
+  ASSERT_TRUE(memory);
+  EXPECT_EQ(leading_number(*memory), 64U << 20);
+  const Result<std::string> pids = read_whole_file(group_of("pids") + "/pids.max");
+  ASSERT_TRUE(pids);
+  EXPECT_EQ(leading_number(*pids), host.with("pids")->v2 ? 17U : 18U) << "on v1 the zygote is one more";
+}
+
+TEST_F(SlotCgroupTest, RaisesAndLowersTheMemoryLimitInAnyOrder) {
+  for (const std::uint64_t mib : {64U, 256U, 32U, 128U, 16U}) {
+    CgroupLimits limits;
+    limits.memory_bytes = mib << 20;
+    const Result<void> applied = slot->apply(limits);
+    ASSERT_TRUE(applied) << applied.error().message();
+  }
+  slot->lift_memory_limit();
+  CgroupLimits limits;
+  limits.memory_bytes = 48U << 20;
+  EXPECT_TRUE(slot->apply(limits));
+}
+
+TEST_F(SlotCgroupTest, ForgetsALimitThatIsNoLongerAskedFor) {
+  if (!host.has("cpu")) GTEST_SKIP() << "this host has no cpu controller";
+  CgroupLimits limits;
+  limits.cpu_rate = 0.5;
+  limits.cpu_weight = 50;
+  ASSERT_TRUE(slot->apply(limits));
+  ASSERT_TRUE(slot->apply({}));
+  const bool v2 = host.with("cpu")->v2;
+  const Result<std::string> quota =
+      read_whole_file(group_of("cpu") + (v2 ? "/cpu.max" : "/cpu.cfs_quota_us"));
+  ASSERT_TRUE(quota);
+  EXPECT_EQ(quota->substr(0, 2), v2 ? "ma" : "-1");
+}
+
+TEST_F(SlotCgroupTest, CountsCpuTimeOfItsMembersSinceBegin) {
+  slot->begin();
+  int go_fd = -1;
+  const pid_t pid = start_member(go_fd);
+  ::close(go_fd);
+  ASSERT_EQ(::waitpid(pid, nullptr, 0), pid);
+  const CgroupFigures figures = slot->figures();
+  ASSERT_TRUE(figures.cpu_ns);
+  EXPECT_GT(*figures.cpu_ns, 0U);
+  EXPECT_EQ(figures.oom_kills, 0U);
+  slot->begin();
+  EXPECT_EQ(slot->figures().cpu_ns, 0U) << "nothing ran since";
+}
+
+TEST_F(SlotCgroupTest, RemovesItselfTogetherWithLiveMembers) {
+  int go_fd = -1;
+  const pid_t pid = start_member(go_fd);
+  // Reaped at once, so that the group can become empty.
+  struct sigaction reap {};
+  struct sigaction before {};
+  reap.sa_handler = SIG_IGN;
+  ::sigaction(SIGCHLD, &reap, &before);
+  const Result<void> removed = slot->remove(5000);
+  ::sigaction(SIGCHLD, &before, nullptr);
+  EXPECT_TRUE(removed) << removed.error().message();
+  EXPECT_EQ(::kill(pid, 0), -1);
+  ::close(go_fd);
+}
+
+TEST(CgroupHost, HasANameForWhatItFound) {
+  const Result<CgroupHost> host = CgroupHost::find();
+  ASSERT_TRUE(host);
+  EXPECT_EQ(host->name().compare(0, 8, "cgroup v"), 0);
+}
+
+}  // namespace
+}  // namespace hatchery
