@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <csignal>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "core/cgroup.h"
 #include "core/error.h"
@@ -74,10 +76,15 @@ std::string hierarchy_text(const CgroupHierarchy& hierarchy) {
 HostFeature probe_controller(const CgroupHost& host, const char* name, FeatureNeed need,
                              const char* consequence) {
   const CgroupHierarchy* hierarchy = host.with(name);
+  std::string value = hierarchy != nullptr ? hierarchy_text(*hierarchy) : "missing";
+  if (hierarchy == nullptr && std::string_view(name) == "io") {
+    hierarchy = host.with("blkio");  // Its name on v1.
+    if (hierarchy != nullptr) value = "blkio, " + hierarchy_text(*hierarchy);
+  }
   return {.name = std::string(name) + " controller",
           .need = need,
           .present = hierarchy != nullptr,
-          .value = hierarchy != nullptr ? hierarchy_text(*hierarchy) : "missing",
+          .value = std::move(value),
           .consequence = consequence,
           .remedy = std::string("enable it: under systemd with Delegate=yes, on v2 with `echo +") +
                     name + " > cgroup.subtree_control` in the parent, on v1 by mounting it"};
@@ -181,9 +188,8 @@ HostFeatureGroup probe_cgroups() {
                                              "jobs that ask for a CPU rate or weight are refused"));
   result.features.push_back(
       probe_controller(*host, "cpuset", kWanted, "jobs that ask for a CPU set are refused"));
-  const bool v1_io = host->has("blkio");
   result.features.push_back(
-      probe_controller(*host, v1_io ? "blkio" : "io", kInteresting, "reports have no I/O bytes"));
+      probe_controller(*host, "io", kInteresting, "reports have no I/O bytes"));
   const CgroupHierarchy* memory = host->with("memory");
   for (const CgroupHierarchy& hierarchy : host->hierarchies) {
     const bool used = hierarchy.v2 || hierarchy.controllers.count("memory") != 0 ||

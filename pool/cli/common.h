@@ -2,13 +2,13 @@
 // Thread: main, but for the messages, which any thread may print.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <string>
 #include <string_view>
 
 #include "core/error.h"
 #include "core/fd.h"
 #include "core/result.h"
+#include "pool/cli/parser.h"
 
 namespace hatchery::cli {
 

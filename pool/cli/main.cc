@@ -3,9 +3,6 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <csignal>
 #include <memory>
 #include <string>
@@ -13,6 +10,7 @@
 
 #include "pool/cli/common.h"
 #include "pool/cli/exit_status.h"
+#include "pool/cli/parser.h"
 #include "pool/cli/verbs.h"
 #include "pool/nearest_name.h"
 

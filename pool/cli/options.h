@@ -1,7 +1,6 @@
 // Groups of options that several verbs have: which profile, changes to it, and limits.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "pool/cli/parser.h"
 #include "pool/config.h"
 
 namespace hatchery::cli {

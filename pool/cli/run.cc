@@ -221,6 +221,7 @@ int wait_for_end(const ReportBox& box, const Interrupts& interrupts, Pool& pool,
       if (fd == pump.done_fd()) pump.abandon();
     }
   }
+  pump.join();
   return interrupted;
 }
 

@@ -37,7 +37,7 @@ Result<std::unique_ptr<StreamPump>> StreamPump::create(std::optional<std::uint64
 
 StreamPump::~StreamPump() {
   abandon();
-  if (thread_.joinable()) thread_.join();
+  join();
 }
 
 Result<int> StreamPump::add(int target_fd, std::string name) {
@@ -70,6 +70,10 @@ void StreamPump::finish() noexcept {
 void StreamPump::abandon() noexcept {
   abandoned_ = true;
   wake_.signal();
+}
+
+void StreamPump::join() {
+  if (thread_.joinable()) thread_.join();
 }
 
 void StreamPump::run() {

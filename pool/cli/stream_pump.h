@@ -42,7 +42,10 @@ class StreamPump {
   /// Readable when the thread has ended.
   int done_fd() const noexcept { return done_.fd(); }
 
-  // After done_fd() is readable.
+  /// Waits for the thread, at once when done_fd() is readable. Needed before what follows.
+  void join();
+
+  // After join().
 
   bool overflowed() const noexcept { return overflowed_; }
   /// True when a target had no reader any more (EPIPE): the user's pipeline has ended, no error.

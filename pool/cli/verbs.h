@@ -3,9 +3,10 @@
 // main returns, one of exit_status.h. `app` and `exit_status` outlive the parse.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <string>
 #include <vector>
+
+#include "pool/cli/parser.h"
 
 namespace hatchery::cli {
 
