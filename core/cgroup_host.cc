@@ -15,8 +15,9 @@
 namespace hatchery {
 namespace {
 
-constexpr const char* kV1Controllers[] = {"memory", "pids",    "cpu",   "cpuacct",
-                                          "cpuset", "freezer", "blkio", "devices"};
+// Those that limit or measure a job. Not "devices": a user namespace makes no device nodes. Not "freezer": the end of a pid
+// namespace, or cgroup.kill, needs no freezing first.
+constexpr const char* kV1Controllers[] = {"memory", "pids", "cpu", "cpuacct", "cpuset", "blkio"};
 
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> parts;
