@@ -1,7 +1,9 @@
-// Spawn latency and jobs per second of the pool, beside posix_spawn of the same program in the same run.
+// Spawn latency and jobs per second of the pool, beside posix_spawn of the same program in the same
+// run.
 //
-// Every iteration of a latency benchmark runs the program once each way, so that noise of the machine falls on both:
-// trust the ratio. Counters: spawn_* and pool_* in microseconds, ratio_p50 and ratio_p99, and the median of each step.
+// Every iteration of a latency benchmark runs the program once each way, so that noise of the
+// machine falls on both: trust the ratio. Counters: spawn_* and pool_* in microseconds, ratio_p50
+// and ratio_p99, and the median of each step.
 #include <benchmark/benchmark.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -56,7 +58,8 @@ std::unique_ptr<Pool> make_pool(const Program& program, std::uint32_t slots) {
 
 pid_t start_spawn(const Program& program) {
   std::vector<char*> argv;
-  for (const std::string& argument : program.args) argv.push_back(const_cast<char*>(argument.c_str()));
+  for (const std::string& argument : program.args)
+    argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   pid_t pid = -1;
   if (::posix_spawn(&pid, argv[0], nullptr, nullptr, argv.data(), environ) != 0)
@@ -93,9 +96,12 @@ double quantile(std::vector<double> values, double at) {
 void count_steps(benchmark::State& state, const std::vector<StepTimes>& all) {
   using Member = std::optional<Nanoseconds> StepTimes::*;
   static constexpr std::pair<const char*, Member> kSteps[] = {
-      {"step_queued", &StepTimes::queued},       {"step_placed", &StepTimes::placed},
-      {"step_handed_over", &StepTimes::handed_over}, {"step_exec_done", &StepTimes::exec_done},
-      {"step_ended", &StepTimes::ended},         {"step_read", &StepTimes::read},
+      {"step_queued", &StepTimes::queued},
+      {"step_placed", &StepTimes::placed},
+      {"step_handed_over", &StepTimes::handed_over},
+      {"step_exec_done", &StepTimes::exec_done},
+      {"step_ended", &StepTimes::ended},
+      {"step_read", &StepTimes::read},
       {"step_reset", &StepTimes::reset}};
   for (const auto& [name, member] : kSteps) {
     std::vector<double> values;
@@ -153,9 +159,12 @@ double pool_throughput(Pool& pool, const Program& program, int count) {
     const Result<JobTicket> ticket = pool.submit(job_of(program), [](const Report& report) {
       if (report.outcome != Outcome::kAccepted) fail(outcome_name(report.outcome));
     });
-    if (ticket) ++i;
-    else if (ticket.error().errnum == EAGAIN) std::this_thread::yield();
-    else fail(ticket.error().message());
+    if (ticket)
+      ++i;
+    else if (ticket.error().errnum == EAGAIN)
+      std::this_thread::yield();
+    else
+      fail(ticket.error().message());
   }
   pool.drain();
   return count / std::chrono::duration<double>(Clock::now() - start).count();

@@ -32,15 +32,17 @@ Result<void> write_text(const std::string& path, const std::string& text) {
   return {};
 }
 
-/// Enables the controllers for the children of `group`; those that can't be had show up as missing files.
+/// Enables the controllers for the children of `group`; those that can't be had show up as missing
+/// files.
 void enable_controllers(const std::string& group, const std::set<std::string>& controllers) {
   for (const char* name : {"memory", "pids", "cpu", "cpuset", "io"})
     if (controllers.contains(name))
-      static_cast<void>(write_text(group + "/cgroup.subtree_control", std::string("+") + name).has_value());
+      static_cast<void>(
+          write_text(group + "/cgroup.subtree_control", std::string("+") + name).has_value());
 }
 
-/// A group in which processes live can't pass controllers on (cgroups(7), "no internal processes"): they move to a
-/// child. Only ever the pool's own delegated group.
+/// A group in which processes live can't pass controllers on (cgroups(7), "no internal processes"):
+/// they move to a child. Only ever the pool's own delegated group.
 Result<void> vacate(const std::string& group) {
   const Result<std::string> procs = read_whole_file(group + "/cgroup.procs");
   if (!procs || procs->empty()) return {};
@@ -49,7 +51,8 @@ Result<void> vacate(const std::string& group) {
 }
 
 /// Makes <mount><parent>/hatchery/<pool>; on v2 with the controllers passed down all the way.
-Result<std::string> make_pool_group(const CgroupHierarchy& hierarchy, const std::string& pool_name) {
+Result<std::string> make_pool_group(const CgroupHierarchy& hierarchy,
+                                    const std::string& pool_name) {
   const std::string parent = hierarchy.mount + hierarchy.parent;
   const std::string all = parent + "/hatchery";
   const std::string own = all + "/" + pool_name;
@@ -58,7 +61,8 @@ Result<std::string> make_pool_group(const CgroupHierarchy& hierarchy, const std:
   HATCHERY_TRY(make_group(all));
   HATCHERY_TRY(make_group(own));
   if (hierarchy.v2)
-    for (const std::string& group : {parent, all, own}) enable_controllers(group, hierarchy.controllers);
+    for (const std::string& group : {parent, all, own})
+      enable_controllers(group, hierarchy.controllers);
   return own;
 }
 
@@ -141,12 +145,13 @@ Result<SlotCgroup> SlotCgroup::create(const CgroupHost& host, const std::string&
         HATCHERY_TRY(make_group(group + name));
         made.directories_.push_back(group + name);
       }
-      // The zygote forks into the job's group: it needs to write cgroup.procs there and in the common ancestor,
-      // and nothing else (clone(2), CLONE_INTO_CGROUP).
+      // The zygote forks into the job's group: it needs to write cgroup.procs there and in the
+      // common ancestor, and nothing else (clone(2), CLONE_INTO_CGROUP).
       for (const char* name : {"/cgroup.procs", "/job/cgroup.procs"})
         if (::chown((group + name).c_str(), owner_uid, owner_uid) < 0 && ::geteuid() == 0)
           return errno_error(Step::kCreateCgroup, group + name, errno);
-      made.zygote_dir_ = UniqueFd(::open((group + "/zygote").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      made.zygote_dir_ =
+          UniqueFd(::open((group + "/zygote").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
       made.job_dir_ = UniqueFd(::open((group + "/job").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
       if (!made.zygote_dir_.valid() || !made.job_dir_.valid())
         return errno_error(Step::kCreateCgroup, group, errno);
@@ -252,7 +257,8 @@ Result<void> SlotCgroup::apply_memory(std::uint64_t bytes) {
     return memory_swap_max_.valid() ? memory_swap_max_.write("0") : Result<void>();
   }
   if (!memory_swap_max_.valid()) return memory_max_.write(text);
-  // memsw (memory + swap) may never be below the memory limit, so the order depends on the direction. Equal: no swap.
+  // memsw (memory + swap) may never be below the memory limit, so the order depends on the
+  // direction. Equal: no swap.
   if (memory_max_.write(text)) return memory_swap_max_.write(text);
   HATCHERY_TRY(memory_swap_max_.write(text));
   return memory_max_.write(text);
@@ -260,7 +266,8 @@ Result<void> SlotCgroup::apply_memory(std::uint64_t bytes) {
 
 void SlotCgroup::lift_memory_limit() {
   if (memory_v2_ || !memory_max_.valid()) return;
-  // The next apply() writes both again. Failure leaves the old limit, under which the slot heals by replacement.
+  // The next apply() writes both again. Failure leaves the old limit, under which the slot heals by
+  // replacement.
   if (memory_swap_max_.valid()) static_cast<void>(memory_swap_max_.write("-1").has_value());
   static_cast<void>(memory_max_.write("-1").has_value());
 }
@@ -270,12 +277,13 @@ Result<void> SlotCgroup::apply(const CgroupLimits& limits) {
     if (!memory_max_.valid()) return lacks("memory", "limits.memory");
     HATCHERY_TRY(apply_memory(*limits.memory_bytes));
   }
-  if (limits.memory_soft_bytes && !memory_soft_.valid()) return lacks("memory", "limits.memory_soft");
+  if (limits.memory_soft_bytes && !memory_soft_.valid())
+    return lacks("memory", "limits.memory_soft");
   if (memory_soft_.valid()) {
     const char* none = memory_v2_ ? "max" : "-1";
-    HATCHERY_TRY(memory_soft_.write(limits.memory_soft_bytes
-                                        ? std::to_string(*limits.memory_soft_bytes + idle_memory_bytes_)
-                                        : none));
+    HATCHERY_TRY(memory_soft_.write(
+        limits.memory_soft_bytes ? std::to_string(*limits.memory_soft_bytes + idle_memory_bytes_)
+                                 : none));
   }
   if (limits.processes) {
     if (!pids_max_.valid()) return lacks("pids", "limits.processes");
@@ -319,7 +327,8 @@ SlotCgroup::IoBytes SlotCgroup::io_bytes() const {
   // v1: "254:0 Read 4096" lines; v2: "254:0 rbytes=4096 wbytes=0 …".
   const auto sum = [&text](const char* key, std::uint64_t& total) {
     for (std::size_t at = text.find(key); at != std::string::npos; at = text.find(key, at + 1))
-      total += leading_number(std::string_view(text).substr(at + std::string_view(key).size())).value_or(0);
+      total += leading_number(std::string_view(text).substr(at + std::string_view(key).size()))
+                   .value_or(0);
   };
   sum(io_v2_ ? "rbytes=" : " Read ", read);
   sum(io_v2_ ? "wbytes=" : " Write ", write);
@@ -351,10 +360,12 @@ void SlotCgroup::begin() {
 
 std::optional<std::uint64_t> SlotCgroup::cpu_ns(bool exact) const {
   if (exact) {
-    // Asking for a process's CPU clock brings its running threads up to date, and with them their cgroup.
+    // Asking for a process's CPU clock brings its running threads up to date, and with them their
+    // cgroup.
     const std::string procs = cpu_procs_.read();
     for (std::size_t at = 0; at < procs.size(); at = procs.find('\n', at) + 1) {
-      const auto pid = static_cast<pid_t>(leading_number(std::string_view(procs).substr(at)).value_or(0));
+      const auto pid =
+          static_cast<pid_t>(leading_number(std::string_view(procs).substr(at)).value_or(0));
       clockid_t clock = 0;
       timespec used{};
       if (pid > 0 && ::clock_getcpuclockid(pid, &clock) == 0) ::clock_gettime(clock, &used);
@@ -371,12 +382,14 @@ CgroupFigures SlotCgroup::figures() {
   figures.cpu_user_ns = minus(cpu.user, cpu_before_.user);
   figures.cpu_system_ns = minus(cpu.system, cpu_before_.system);
   // A peak that can't be reset is the group's since its birth: no figure of this job.
-  if (memory_peak_resets_) figures.memory_peak_bytes = minus(memory_peak_.read_number(), memory_before_);
+  if (memory_peak_resets_)
+    figures.memory_peak_bytes = minus(memory_peak_.read_number(), memory_before_);
   const Counters now = counters();
   const Counters before = counters_before_.value_or(now);
   figures.oom_kills = minus(now.oom_kills, before.oom_kills);
   figures.process_limit_hits = minus(now.process_limit_hits, before.process_limit_hits);
-  // pids.peak is the group's since its birth: this job's only if it rose, or if it could not have been lower.
+  // pids.peak is the group's since its birth: this job's only if it rose, or if it could not have
+  // been lower.
   const std::uint64_t least = idle_processes_ + 1;
   if (now.process_peak && before.process_peak &&
       (*now.process_peak > *before.process_peak || *now.process_peak == least))

@@ -1,12 +1,13 @@
-// cgroups of v1, v2 and hybrid hosts behind one interface: find the hierarchies, make a pool's tree in
-// them, and for each slot write limits and read figures through descriptors that stay open.
+// cgroups of v1, v2 and hybrid hosts behind one interface: find the hierarchies, make a pool's tree
+// in them, and for each slot write limits and read figures through descriptors that stay open.
 //
-//   v1       <mount>/<parent>/hatchery/<pool>/slot-N           zygote and worker (a worker inherits at birth)
-//   v2       <mount>/<parent>/hatchery/<pool>/slot-N/zygote    the zygote
-//                                                    /job      the worker, born there (CLONE_INTO_CGROUP)
+//   v1       <mount>/<parent>/hatchery/<pool>/slot-N           zygote and worker (a worker inherits
+//   at birth) v2       <mount>/<parent>/hatchery/<pool>/slot-N/zygote    the zygote
+//                                                    /job      the worker, born there
+//                                                    (CLONE_INTO_CGROUP)
 //
-// A hybrid host has both: controllers on v1, and on v2 the CPU time of the job alone and cgroup.kill.
-// Runs in: pool. Thread: one at a time.
+// A hybrid host has both: controllers on v1, and on v2 the CPU time of the job alone and
+// cgroup.kill. Runs in: pool. Thread: one at a time.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,8 @@ namespace hatchery {
 
 /// One mounted hierarchy. v1 hosts have several, each with its controllers.
 struct CgroupHierarchy {
-  std::string mount;                  ///< Where it is mounted.
-  std::string parent;                 ///< Group below which pools live, "" for the root, else "/a/b".
+  std::string mount;   ///< Where it is mounted.
+  std::string parent;  ///< Group below which pools live, "" for the root, else "/a/b".
   bool v2 = false;
   std::set<std::string> controllers;  ///< Those that groups below the parent can have.
 };
@@ -66,7 +67,8 @@ struct CgroupFigures {
   std::optional<std::uint64_t> throttled_ns = {};
 };
 
-/// A file of the slot's group, open for good; remembers what was written last and skips a write of the same.
+/// A file of the slot's group, open for good; remembers what was written last and skips a write of
+/// the same.
 class CgroupKnob {
  public:
   CgroupKnob() = default;
@@ -93,7 +95,8 @@ class SlotCgroup {
   static Result<SlotCgroup> create(const CgroupHost& host, const std::string& pool_name,
                                    std::uint32_t slot, std::uint32_t owner_uid);
 
-  /// For the launcher: v2 directories (−1 when there is no v2) and cgroup.procs of each v1 hierarchy.
+  /// For the launcher: v2 directories (−1 when there is no v2) and cgroup.procs of each v1
+  /// hierarchy.
   int zygote_dir_fd() const noexcept { return zygote_dir_.get(); }
   int job_dir_fd() const noexcept { return job_dir_.get(); }
   const std::vector<UniqueFd>& v1_procs() const noexcept { return v1_procs_; }
@@ -104,18 +107,20 @@ class SlotCgroup {
   Result<void> apply(const CgroupLimits& limits);
   /// Resets the peaks and takes the counters that figures are relative to.
   void begin();
-  /// CPU time since begin(). The kernel adds a running task's share at ticks only (4 ms at 250 Hz, and for each
-  /// CPU); `exact` makes it do so now, at the cost of a system call a process.
+  /// CPU time since begin(). The kernel adds a running task's share at ticks only (4 ms at 250 Hz,
+  /// and for each CPU); `exact` makes it do so now, at the cost of a system call a process.
   std::optional<std::uint64_t> cpu_ns(bool exact = false) const;
   /// Since begin(). Once a job.
   CgroupFigures figures();
-  /// Sends SIGKILL to every process of the job at once, where there is a v2 group of the job alone (cgroup.kill, since
-  /// 5.14). False: not here. Only while the slot has a running job: a parked worker would die too.
+  /// Sends SIGKILL to every process of the job at once, where there is a v2 group of the job alone
+  /// (cgroup.kill, since 5.14). False: not here. Only while the slot has a running job: a parked
+  /// worker would die too.
   bool kill_job();
   /// After a job that came near its memory limit: room for the zygote's own work.
   void lift_memory_limit();
 
-  /// Kills every process in the groups, zygote included, waits for them (at most `wait_ms`), and removes the groups.
+  /// Kills every process in the groups, zygote included, waits for them (at most `wait_ms`), and
+  /// removes the groups.
   Result<void> remove(std::uint32_t wait_ms);
 
  private:
@@ -145,7 +150,8 @@ class SlotCgroup {
   UniqueFd job_dir_;
 
   bool memory_v2_ = false, pids_v2_ = false, cpu_v2_ = false, cpu_stat_v2_ = false, io_v2_ = false;
-  CgroupKnob memory_max_, memory_swap_max_, memory_soft_, memory_peak_, memory_usage_, memory_events_;
+  CgroupKnob memory_max_, memory_swap_max_, memory_soft_, memory_peak_, memory_usage_,
+      memory_events_;
   CgroupKnob pids_max_, pids_peak_, pids_events_, pids_current_;
   CgroupKnob cpu_quota_, cpu_period_, cpu_weight_, cpu_throttle_stat_;
   CgroupKnob cpu_stat_, cpu_user_, cpu_system_, cpu_procs_;
@@ -162,7 +168,8 @@ class SlotCgroup {
   bool memory_peak_resets_ = false;
 };
 
-/// Removes what pool `pool_name` left: kills all in its groups and removes them. True when there was something.
+/// Removes what pool `pool_name` left: kills all in its groups and removes them. True when there
+/// was something.
 Result<bool> remove_pool_cgroups(const CgroupHost& host, const std::string& pool_name);
 
 /// Names of the pools that have groups on this host.

@@ -15,8 +15,8 @@
 namespace hatchery {
 namespace {
 
-// Those that limit or measure a job. Not "devices": a user namespace makes no device nodes. Not "freezer": the end of a pid
-// namespace, or cgroup.kill, needs no freezing first.
+// Those that limit or measure a job. Not "devices": a user namespace makes no device nodes. Not
+// "freezer": the end of a pid namespace, or cgroup.kill, needs no freezing first.
 constexpr const char* kV1Controllers[] = {"memory", "pids", "cpu", "cpuacct", "cpuset", "blkio"};
 
 std::vector<std::string> split(const std::string& text, char separator) {
@@ -107,8 +107,7 @@ Result<CgroupHost> CgroupHost::find(const std::string& parent) {
                  .remedy = "mount cgroup2 on /sys/fs/cgroup"};
   for (CgroupHierarchy& hierarchy : host.hierarchies) {
     if (hierarchy.v2) {
-      const Result<std::string> offered =
-          read_whole_file(hierarchy.mount + "/cgroup.controllers");
+      const Result<std::string> offered = read_whole_file(hierarchy.mount + "/cgroup.controllers");
       if (offered) hierarchy.controllers = word_set(*offered);
       hierarchy.parent = delegated_parent(hierarchy, *self_cgroup);
     }
@@ -157,7 +156,8 @@ Result<void> remove_cgroup_tree(const std::string& directory, std::uint32_t wait
       if (!procs) continue;
       for (const std::string& pid : split(*procs, '\n')) {
         const std::optional<std::uint64_t> number = leading_number(pid);
-        // A number read from the group just now: the only way to kill on v1, which has no cgroup.kill.
+        // A number read from the group just now: the only way to kill on v1, which has no
+        // cgroup.kill.
         if (number && *number > 1) ::kill(static_cast<pid_t>(*number), SIGKILL);
       }
     }

@@ -117,10 +117,8 @@ std::string Error::message() const {
 }
 
 Error errno_error(Step step, std::string_view object, int errnum, std::string_view remedy) {
-  return Error{.step = step,
-               .object = std::string(object),
-               .errnum = errnum,
-               .remedy = std::string(remedy)};
+  return Error{
+      .step = step, .object = std::string(object), .errnum = errnum, .remedy = std::string(remedy)};
 }
 
 }  // namespace hatchery

@@ -7,8 +7,9 @@
 
 namespace hatchery {
 
-/// Every step that can fail, of the pool, the launcher, the zygote and the worker. The same list feeds
-/// errors, fault injection and the README. Values travel in the zygote protocol: append, never renumber.
+/// Every step that can fail, of the pool, the launcher, the zygote and the worker. The same list
+/// feeds errors, fault injection and the README. Values travel in the zygote protocol: append,
+/// never renumber.
 enum class Step : std::uint16_t {
   kNone = 0,
   // Input and configuration.

@@ -30,8 +30,8 @@ class UniqueFd {
   bool valid() const noexcept { return fd_ >= 0; }
   /// Gives up ownership: only where the descriptor leaves the process.
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
-  /// Closes at most once and keeps errno. close(2) is never retried: on Linux the descriptor is gone
-  /// after EINTR, and a retry could close somebody else's.
+  /// Closes at most once and keeps errno. close(2) is never retried: on Linux the descriptor is
+  /// gone after EINTR, and a retry could close somebody else's.
   void reset() noexcept {
     if (fd_ < 0) return;
     const int saved_errno = errno;

@@ -79,8 +79,8 @@ class [[nodiscard]] Result<void> {
 }  // namespace hatchery
 
 /// Returns the error of `expression` from the enclosing function, if there is one.
-#define HATCHERY_TRY(expression)                                   \
-  do {                                                             \
-    if (auto try_result = (expression); !try_result.has_value())   \
-      return std::move(try_result).error();                        \
+#define HATCHERY_TRY(expression)                                 \
+  do {                                                           \
+    if (auto try_result = (expression); !try_result.has_value()) \
+      return std::move(try_result).error();                      \
   } while (false)

@@ -1,6 +1,6 @@
-// Ring: one loop's kernel operations and its waiting. The only place that includes liburing is ring.cc;
-// a second back end (epoll) can stand behind the same face.
-// Runs in: pool. Thread: the loop's alone, from create() on.
+// Ring: one loop's kernel operations and its waiting. The only place that includes liburing is
+// ring.cc; a second back end (epoll) can stand behind the same face. Runs in: pool. Thread: the
+// loop's alone, from create() on.
 #pragma once
 
 #include <sys/socket.h>
@@ -15,8 +15,9 @@
 
 namespace hatchery {
 
-/// One operation that the kernel may have in flight. Lives in its owner, which must keep it and the operation's buffers
-/// until the callback has run (also after cancel()). Immovable: the kernel holds its address.
+/// One operation that the kernel may have in flight. Lives in its owner, which must keep it and the
+/// operation's buffers until the callback has run (also after cancel()). Immovable: the kernel
+/// holds its address.
 class Completion {
  public:
   /// `result` is the operation's: ≥ 0, or −errno (−ECANCELED after cancel()).
@@ -39,8 +40,8 @@ class Completion {
 
 class Ring {
  public:
-  /// `entries`: operations that may be in flight at once; a power of two is best. EPERM and ENOSYS come with the setting
-  /// to change. Memory is charged to the caller.
+  /// `entries`: operations that may be in flight at once; a power of two is best. EPERM and ENOSYS
+  /// come with the setting to change. Memory is charged to the caller.
   static Result<std::unique_ptr<Ring>> create(unsigned entries);
   ~Ring();
   Ring(const Ring&) = delete;
@@ -55,8 +56,9 @@ class Ring {
   /// Asks the kernel to end it early; the callback still comes. Nothing when it is not in flight.
   void cancel(Completion& completion);
 
-  /// Submits what is new, waits until something completes or `deadline_ns` (CLOCK_MONOTONIC) has passed, and runs the
-  /// callbacks. Completions are first reaped, then run: no recursion, and a callback may start operations.
+  /// Submits what is new, waits until something completes or `deadline_ns` (CLOCK_MONOTONIC) has
+  /// passed, and runs the callbacks. Completions are first reaped, then run: no recursion, and a
+  /// callback may start operations.
   Result<void> run_once(std::optional<std::int64_t> deadline_ns);
 
   std::size_t in_flight() const noexcept { return in_flight_; }

@@ -13,14 +13,15 @@
 
 namespace hatchery {
 
-/// A read-only (unless `writable`) bind of a host path into the sandbox, for directories or files. A source whose last
-/// part is a symlink on the host (/bin on a merged-/usr host, /etc/localtime) is recreated as the same symlink.
+/// A read-only (unless `writable`) bind of a host path into the sandbox, for directories or files.
+/// A source whose last part is a symlink on the host (/bin on a merged-/usr host, /etc/localtime)
+/// is recreated as the same symlink.
 struct BindMount {
-  std::string source;        ///< Absolute host path; trusted: the operator's.
-  std::string target;        ///< Absolute path in the sandbox.
+  std::string source;  ///< Absolute host path; trusted: the operator's.
+  std::string target;  ///< Absolute path in the sandbox.
   bool writable = false;
-  bool optional = false;     ///< Skipped when the source does not exist at start.
-  bool executable = true;    ///< false: noexec.
+  bool optional = false;   ///< Skipped when the source does not exist at start.
+  bool executable = true;  ///< false: noexec.
   bool operator==(const BindMount&) const = default;
 };
 
@@ -41,12 +42,14 @@ inline constexpr std::uint32_t kSlotsMax = 4'096;
 struct Profile {
   std::string name = "default";
 
-  /// "" builds the root from binds of the host (`binds`, /etc files of `etc`); else a directory that is
-  /// the whole root, mounted read-only.
+  /// "" builds the root from binds of the host (`binds`, /etc files of `etc`); else a directory
+  /// that is the whole root, mounted read-only.
   std::string root_directory = {};
-  /// Binds added to (or, with root_directory, laid over) the root. default_profile() fills in the host's /usr, /bin, ….
+  /// Binds added to (or, with root_directory, laid over) the root. default_profile() fills in the
+  /// host's /usr, /bin, ….
   std::vector<BindMount> binds = {};
-  /// Paths in the sandbox hidden under an empty read-only file or directory; missing ones are skipped.
+  /// Paths in the sandbox hidden under an empty read-only file or directory; missing ones are
+  /// skipped.
   std::vector<std::string> masked_paths = {};
 
   std::uint64_t tmp_bytes = 256ULL << 20;   ///< /tmp; charged to the job's memory. Beyond: ENOSPC.
@@ -62,24 +65,28 @@ struct Profile {
   /// "" is the built-in policy; else the path of an OCI runtime-spec seccomp JSON file.
   std::string seccomp_policy = {};
   RefusedCall refused_call = RefusedCall::kErrno;
-  /// SELinux type of jobs, "" for none. Demanding one on a host without SELinux refuses the profile.
+  /// SELinux type of jobs, "" for none. Demanding one on a host without SELinux refuses the
+  /// profile.
   std::string selinux_type = {};
 
   /// Environment of a job that names none.
   std::vector<std::string> env = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w", "LANG=C.UTF-8"};
 
-  Limits defaults = {};  ///< For fields that a job leaves out. default_profile() sets every bounded one.
+  Limits defaults =
+      {};  ///< For fields that a job leaves out. default_profile() sets every bounded one.
   Limits maximums = {};  ///< A job that asks for more is refused; absent: no maximum.
 
-  std::uint32_t slots_min = 1;     ///< Ready at all times. 1 to slots_max.
-  std::uint32_t slots_max = 2;     ///< 1 to 4,096; default_profile(): the number of CPUs.
-  std::uint32_t slot_idle_ms = 10'000;  ///< A slot above the minimum that idles this long is removed.
+  std::uint32_t slots_min = 1;  ///< Ready at all times. 1 to slots_max.
+  std::uint32_t slots_max = 2;  ///< 1 to 4,096; default_profile(): the number of CPUs.
+  std::uint32_t slot_idle_ms =
+      10'000;  ///< A slot above the minimum that idles this long is removed.
 };
 
 /// The built-in profile "default": Debian's compilers and interpreters run in it as packaged.
 Profile default_profile();
 
-/// For tests only, and out of reach of any file: one slot whose setup fails at `step` (a Step's number).
+/// For tests only, and out of reach of any file: one slot whose setup fails at `step` (a Step's
+/// number).
 struct SetupFault {
   std::uint32_t step = 0;
   int errnum = 0;
@@ -91,18 +98,19 @@ struct PoolConfig {
   std::vector<Profile> profiles = {default_profile()};
   /// Jobs waiting at once, all clients together. At the limit submit() refuses with a retry hint.
   std::uint32_t queue_max = 4'096;
-  /// Slots' host uids and gids: [uid_base, uid_base + uid_count), two each. Pools on one host may share
-  /// the range; a lock keeps their slots apart.
+  /// Slots' host uids and gids: [uid_base, uid_base + uid_count), two each. Pools on one host may
+  /// share the range; a lock keeps their slots apart.
   std::uint32_t uid_base = 0x70000000;
   std::uint32_t uid_count = 65'536;
   /// Name of this pool's cgroups and lock: letters, digits, '-', '_'. "" makes a name of its own.
   std::string name = {};
   /// Locks live here; made if missing.
   std::string state_directory = "/run/hatchery";
-  /// cgroup below which the pool makes its own, relative to each hierarchy's mount; "" finds it: the own
-  /// group when it is delegated, else the root of each hierarchy.
+  /// cgroup below which the pool makes its own, relative to each hierarchy's mount; "" finds it:
+  /// the own group when it is delegated, else the root of each hierarchy.
   std::string cgroup_parent = {};
-  /// The hatchery-zygote executable; "" looks beside the running program, then at the installed place.
+  /// The hatchery-zygote executable; "" looks beside the running program, then at the installed
+  /// place.
   std::string zygote_path = {};
   /// Bound of an orderly shutdown: after it what is left is killed.
   std::uint32_t shutdown_ms = 5'000;
@@ -118,16 +126,19 @@ struct PoolConfig {
   Result<void> validate() const;
 };
 
-/// Parses a profile or pool file: the pool's keys at the top, then [[profile]] tables, each starting from
-/// default_profile() and with [profile.defaults], [profile.maximums] and [[profile.bind]] of its own. Keys are those of `hatchery doctor --print-config`; an unknown key or a
-/// wrong value is an Error "file:line:column: key: what; remedy". `file_name` is for messages only.
+/// Parses a profile or pool file: the pool's keys at the top, then [[profile]] tables, each
+/// starting from default_profile() and with [profile.defaults], [profile.maximums] and
+/// [[profile.bind]] of its own. Keys are those of `hatchery doctor --print-config`; an unknown key
+/// or a wrong value is an Error "file:line:column: key: what; remedy". `file_name` is for messages
+/// only.
 Result<PoolConfig> config_from_toml(std::string_view text, const std::string& file_name);
 /// Reads the file, then as above.
 Result<PoolConfig> config_from_file(const std::string& path);
 /// A commented TOML text that gives exactly `config` when it is read back.
 std::string config_to_toml(const PoolConfig& config);
 
-/// "1.5s", "200ms", "90" (seconds); "64MiB", "1G", "4096"; both used by TOML, JSON and the command line.
+/// "1.5s", "200ms", "90" (seconds); "64MiB", "1G", "4096"; both used by TOML, JSON and the command
+/// line.
 Result<Nanoseconds> parse_duration(std::string_view text);
 Result<std::uint64_t> parse_bytes(std::string_view text);
 

@@ -22,7 +22,8 @@ class FileStore {
   Result<FileId> put(std::string_view bytes);
   /// Takes a memfd that the caller filled; seals it against any change.
   Result<FileId> adopt(UniqueFd memfd);
-  /// A new read-only open file description at offset 0. ENOENT when the id is unknown or ill-formed.
+  /// A new read-only open file description at offset 0. ENOENT when the id is unknown or
+  /// ill-formed.
   Result<UniqueFd> open(const FileId& id) const;
   Result<std::string> read(const FileId& id) const;
   /// False when unknown.

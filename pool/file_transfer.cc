@@ -19,12 +19,12 @@ constexpr std::size_t kQuickFiles = 16;
 constexpr int kDirectoryDepthMax = 64;
 constexpr std::size_t kChunk = 1 << 20;
 
-/// Acts on files as the job's user while it lives: a tmpfs of the slot's user namespace takes no other, and
-/// the kernel's permission checks then are the job's own. Only this thread's (setfsuid(2)).
+/// Acts on files as the job's user while it lives: a tmpfs of the slot's user namespace takes no
+/// other, and the kernel's permission checks then are the job's own. Only this thread's
+/// (setfsuid(2)).
 class AsJobUser {
  public:
-  explicit AsJobUser(std::uint32_t uid)
-      : gid_(::setfsgid(uid)), uid_(::setfsuid(uid)) {}
+  explicit AsJobUser(std::uint32_t uid) : gid_(::setfsgid(uid)), uid_(::setfsuid(uid)) {}
   ~AsJobUser() {
     ::setfsuid(static_cast<uid_t>(uid_));
     ::setfsgid(static_cast<gid_t>(gid_));
@@ -43,8 +43,8 @@ UniqueFd open_beneath(int directory_fd, const std::string& path, std::uint64_t f
   how.flags = flags | O_CLOEXEC;
   how.mode = mode;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
-  return UniqueFd(static_cast<int>(
-      ::syscall(SYS_openat2, directory_fd, path.c_str(), &how, sizeof how)));
+  return UniqueFd(
+      static_cast<int>(::syscall(SYS_openat2, directory_fd, path.c_str(), &how, sizeof how)));
 }
 
 /// Splits "/tmp/a/b" into the directory to start from and "a/b".
@@ -173,8 +173,8 @@ class Importer {
   Result<void> put_host_file(int base_fd, const std::string& path, int host_dir_fd,
                              const std::string& host_path, std::optional<std::uint32_t> mode) {
     // O_NONBLOCK: a FIFO must not stop the pool; what is no regular file is refused below.
-    const UniqueFd source(::openat(host_dir_fd, host_path.c_str(),
-                                   O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    const UniqueFd source(
+        ::openat(host_dir_fd, host_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (!source.valid())
       return errno_error(Step::kOpenInput, host_path, errno, "give a readable regular file");
     struct stat status {};
@@ -192,7 +192,8 @@ class Importer {
     DIR* listing = listing_fd.valid() ? ::fdopendir(::dup(listing_fd.get())) : nullptr;
     if (listing == nullptr) return errno_error(Step::kOpenInput, host_path, errno);
     Result<void> result;
-    for (dirent* entry = ::readdir(listing); entry != nullptr && result; entry = ::readdir(listing)) {
+    for (dirent* entry = ::readdir(listing); entry != nullptr && result;
+         entry = ::readdir(listing)) {
       const std::string name = entry->d_name;
       if (name != "." && name != "..")
         result = put_entry(base_fd, path == "." ? name : path + "/" + name, host_fd, name,
@@ -208,8 +209,8 @@ class Importer {
     if (::fstatat(host_fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0)
       return errno_error(Step::kOpenInput, host_path, errno);
     if (S_ISDIR(status.st_mode)) {
-      const UniqueFd below(::openat(host_fd, name.c_str(),
-                                    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+      const UniqueFd below(
+          ::openat(host_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
       if (!below.valid()) return errno_error(Step::kOpenInput, host_path, errno);
       return put_directory(base_fd, path, below.get(), host_path, status.st_mode & 0777, depth + 1);
     }
@@ -239,7 +240,8 @@ class Importer {
   const FileStore& store_;
 };
 
-/// A readable descriptor of what must be a regular file. Looked at before it is opened: opening a FIFO or device acts.
+/// A readable descriptor of what must be a regular file. Looked at before it is opened: opening a
+/// FIFO or device acts.
 Result<UniqueFd> open_regular(int base_fd, const std::string& path, std::uint64_t& size) {
   const UniqueFd handle = open_beneath(base_fd, path, O_PATH | O_NOFOLLOW);
   if (!handle.valid()) return transfer_error(Step::kCopyOut, path, errno);
@@ -303,13 +305,17 @@ bool copy_one_out(const FileOut& file, const SlotDirectories& directories, FileS
   output.size = size;
   if (file.store) {
     Result<FileId> id = store_bytes(source->get(), file.path, store);
-    if (id) output.stored = *std::move(id);
-    else output.error = std::move(id).error();
+    if (id)
+      output.stored = *std::move(id);
+    else
+      output.error = std::move(id).error();
     return true;
   }
   Result<std::string> bytes = read_bytes(source->get(), size, file.path);
-  if (bytes) output.bytes = *std::move(bytes);
-  else output.error = std::move(bytes).error();
+  if (bytes)
+    output.bytes = *std::move(bytes);
+  else
+    output.error = std::move(bytes).error();
   return true;
 }
 
@@ -318,8 +324,10 @@ bool copy_one_out(const FileOut& file, const SlotDirectories& directories, FileS
 bool is_quick(const std::vector<FileIn>& files) {
   std::size_t bytes = 0;
   for (const FileIn& file : files) {
-    if (const auto* text = std::get_if<FileIn::Bytes>(&file.source)) bytes += text->bytes.size();
-    else if (!std::holds_alternative<FileIn::Directory>(file.source)) return false;
+    if (const auto* text = std::get_if<FileIn::Bytes>(&file.source))
+      bytes += text->bytes.size();
+    else if (!std::holds_alternative<FileIn::Directory>(file.source))
+      return false;
   }
   return bytes <= kQuickBytes && files.size() <= kQuickFiles;
 }

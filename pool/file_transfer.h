@@ -1,6 +1,6 @@
-// Files into and out of a slot's /w and /tmp. Paths are resolved below directory descriptors that came
-// from the parked worker, with openat2 and no symlinks: whatever a job makes, nothing leads outside.
-// Runs in: pool. Thread: the loop's or the porter's. May block.
+// Files into and out of a slot's /w and /tmp. Paths are resolved below directory descriptors that
+// came from the parked worker, with openat2 and no symlinks: whatever a job makes, nothing leads
+// outside. Runs in: pool. Thread: the loop's or the porter's. May block.
 #pragma once
 
 #include <string>
@@ -23,11 +23,13 @@ struct SlotDirectories {
 /// True when copying can't take long: a few small texts. The loop may do it itself.
 bool is_quick(const std::vector<FileIn>& files);
 
-/// Makes all of them, as the job's user. The first that fails ends it: object is the path, remedy says what to do.
+/// Makes all of them, as the job's user. The first that fails ends it: object is the path, remedy
+/// says what to do.
 Result<void> copy_in(const std::vector<FileIn>& files, const SlotDirectories& directories,
                      const FileStore& store);
 
-/// One Output a file, in order; a file that can't be had has Output::error. Precondition: the job's processes are dead.
+/// One Output a file, in order; a file that can't be had has Output::error. Precondition: the job's
+/// processes are dead.
 std::vector<Output> copy_out(const std::vector<FileOut>& files, const SlotDirectories& directories,
                              FileStore& store);
 

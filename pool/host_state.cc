@@ -64,7 +64,8 @@ Result<HostState> HostState::open(const std::string& state_directory, const std:
                        "a running pool has this name: stop it, or choose another `name`");
   state.pool_lock_ = *std::move(lock);
   const std::string uids = state_directory + "/uids.lock";
-  state.uid_locks_ = UniqueFd(::open(uids.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  state.uid_locks_ =
+      UniqueFd(::open(uids.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!state.uid_locks_.valid()) return errno_error(Step::kLeaseUid, uids, errno, kRootRemedy);
   state.uid_base_ = uid_base;
   state.uid_count_ = uid_count;

@@ -1,6 +1,6 @@
-// What pools on one host share: a state directory with a lock a pool and a lock a leased host uid. Locks
-// belong to open files, so the kernel frees them whatever way a pool ends.
-// Runs in: pool. Thread: the loop's.
+// What pools on one host share: a state directory with a lock a pool and a lock a leased host uid.
+// Locks belong to open files, so the kernel frees them whatever way a pool ends. Runs in: pool.
+// Thread: the loop's.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +16,15 @@ namespace hatchery {
 /// Host ids of one slot: `uid` for its zygote, `uid` + 1 for its jobs. Freed by release_uid().
 struct UidLease {
   std::uint32_t uid = 0;
-  /// 0, 1, 2, … within the range: distinct for every live slot of the host. Chooses the SELinux categories.
+  /// 0, 1, 2, … within the range: distinct for every live slot of the host. Chooses the SELinux
+  /// categories.
   std::uint32_t index = 0;
 };
 
 class HostState {
  public:
-  /// Makes the directory, removes cgroups of pools that are dead, and locks `pool_name` ("" makes one up).
-  /// EBUSY: a live pool has that name.
+  /// Makes the directory, removes cgroups of pools that are dead, and locks `pool_name` ("" makes
+  /// one up). EBUSY: a live pool has that name.
   static Result<HostState> open(const std::string& state_directory, const std::string& pool_name,
                                 const CgroupHost& cgroups, std::uint32_t uid_base,
                                 std::uint32_t uid_count);

@@ -6,28 +6,17 @@ namespace hatchery {
 
 const char* outcome_name(Outcome outcome) noexcept {
   switch (outcome) {
-    case Outcome::kAccepted:
-      return "accepted";
-    case Outcome::kNonzeroExit:
-      return "nonzero exit";
-    case Outcome::kSignalled:
-      return "signalled";
-    case Outcome::kTimeLimit:
-      return "time limit";
-    case Outcome::kWallLimit:
-      return "wall limit";
-    case Outcome::kMemoryLimit:
-      return "memory limit";
-    case Outcome::kOutputLimit:
-      return "output limit";
-    case Outcome::kForbiddenSyscall:
-      return "forbidden syscall";
-    case Outcome::kFileError:
-      return "file error";
-    case Outcome::kCancelled:
-      return "cancelled";
-    case Outcome::kInternalError:
-      return "internal error";
+    case Outcome::kAccepted: return "accepted";
+    case Outcome::kNonzeroExit: return "nonzero exit";
+    case Outcome::kSignalled: return "signalled";
+    case Outcome::kTimeLimit: return "time limit";
+    case Outcome::kWallLimit: return "wall limit";
+    case Outcome::kMemoryLimit: return "memory limit";
+    case Outcome::kOutputLimit: return "output limit";
+    case Outcome::kForbiddenSyscall: return "forbidden syscall";
+    case Outcome::kFileError: return "file error";
+    case Outcome::kCancelled: return "cancelled";
+    case Outcome::kInternalError: return "internal error";
   }
   HATCHERY_UNREACHABLE();
 }

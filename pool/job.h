@@ -18,16 +18,16 @@ namespace hatchery {
 
 using Nanoseconds = std::chrono::nanoseconds;
 
-/// Limits of one job's whole process tree. An absent field means the profile's default; a value above
-/// the profile's maximum, or one that the host can't enforce, refuses the job at submit.
+/// Limits of one job's whole process tree. An absent field means the profile's default; a value
+/// above the profile's maximum, or one that the host can't enforce, refuses the job at submit.
 struct Limits {
   /// CPU time, user + system, of all processes. 1 ms to 10 years. At the limit the job is killed:
   /// outcome time limit. Precise to 5 ms on an idle machine.
   std::optional<Nanoseconds> cpu_time = {};
   /// Time from exec to the end. 1 ms to 10 years. At the limit the job is killed: wall limit.
   std::optional<Nanoseconds> wall_time = {};
-  /// Hard memory limit, swap off, page cache and tmpfs included. ≥ 1 MiB. At the limit the kernel's OOM
-  /// killer ends the job: memory limit.
+  /// Hard memory limit, swap off, page cache and tmpfs included. ≥ 1 MiB. At the limit the kernel's
+  /// OOM killer ends the job: memory limit.
   std::optional<std::uint64_t> memory_bytes = {};
   /// Soft memory limit: above it the kernel reclaims and slows the job; nothing is killed.
   std::optional<std::uint64_t> memory_soft_bytes = {};
@@ -43,7 +43,8 @@ struct Limits {
   std::optional<std::uint64_t> stack_bytes = {};
   /// Address space per process (RLIMIT_AS). Absent in the profile too: none. Beyond: ENOMEM.
   std::optional<std::uint64_t> address_space_bytes = {};
-  /// CPU rate in CPUs (0.5: half of one), 0.01 to the number of CPUs. The job is throttled, not killed.
+  /// CPU rate in CPUs (0.5: half of one), 0.01 to the number of CPUs. The job is throttled, not
+  /// killed.
   std::optional<double> cpu_rate = {};
   /// Share under contention, 1 to 10,000; 100 is normal.
   std::optional<std::uint32_t> cpu_weight = {};
@@ -57,47 +58,75 @@ struct Limits {
 using FileId = std::string;
 
 // What a descriptor of the job is connected to.
-struct NullStream {};                          ///< /dev/null, both ways.
-struct BytesStream { std::string bytes; };     ///< Input: these bytes, then end of file.
-/// A host file, opened by the pool (so with the pool's rights) when the job is submitted. Input unless
-/// `write`, which creates or truncates it. Never a path that a job made.
-struct HostFileStream { std::string path; bool write = false; };
-struct StoredFileStream { FileId id; };        ///< Input: a file of the pool's store.
+struct NullStream {};  ///< /dev/null, both ways.
+struct BytesStream {
+  std::string bytes;
+};  ///< Input: these bytes, then end of file.
+/// A host file, opened by the pool (so with the pool's rights) when the job is submitted. Input
+/// unless `write`, which creates or truncates it. Never a path that a job made.
+struct HostFileStream {
+  std::string path;
+  bool write = false;
+};
+struct StoredFileStream {
+  FileId id;
+};  ///< Input: a file of the pool's store.
 /// Output into the report, up to `bytes_max` (default: limits.output_bytes). `name` is the key in
 /// Report::outputs.
-struct CollectorStream { std::string name; std::optional<std::uint64_t> bytes_max = {}; };
-/// A descriptor of the caller, lent: it must stay open until submit() returns (the pool duplicates it).
-struct CallerFdStream { int fd; };
-/// One end of pipe number `pipe` of a group (see Pool::submit_group): exactly one job reads, one writes.
-struct PipeStream { std::size_t pipe; bool write; };
+struct CollectorStream {
+  std::string name;
+  std::optional<std::uint64_t> bytes_max = {};
+};
+/// A descriptor of the caller, lent: it must stay open until submit() returns (the pool duplicates
+/// it).
+struct CallerFdStream {
+  int fd;
+};
+/// One end of pipe number `pipe` of a group (see Pool::submit_group): exactly one job reads, one
+/// writes.
+struct PipeStream {
+  std::size_t pipe;
+  bool write;
+};
 /// The same open file as another descriptor of this job ("2>&1").
-struct SameAsStream { int fd; };
+struct SameAsStream {
+  int fd;
+};
 
-using Stream = std::variant<NullStream, BytesStream, HostFileStream, StoredFileStream, CollectorStream,
-                            CallerFdStream, PipeStream, SameAsStream>;
+using Stream = std::variant<NullStream, BytesStream, HostFileStream, StoredFileStream,
+                            CollectorStream, CallerFdStream, PipeStream, SameAsStream>;
 
-/// Something put into the sandbox before the job starts. `path` is relative to /w, or absolute below /w or
-/// /tmp; missing parent directories are made; owner is the job; ".." is refused.
+/// Something put into the sandbox before the job starts. `path` is relative to /w, or absolute
+/// below /w or /tmp; missing parent directories are made; owner is the job; ".." is refused.
 struct FileIn {
   std::string path;
-  struct Directory {};                         ///< An empty directory.
-  struct Bytes { std::string bytes; };
-  struct HostFile { std::string path; };       ///< Regular host file, opened by the pool.
-  struct HostDirectory { std::string path; };  ///< Copied whole: regular files and directories; symlinks as links.
-  struct Stored { FileId id; };
+  struct Directory {};  ///< An empty directory.
+  struct Bytes {
+    std::string bytes;
+  };
+  struct HostFile {
+    std::string path;
+  };  ///< Regular host file, opened by the pool.
+  struct HostDirectory {
+    std::string path;
+  };  ///< Copied whole: regular files and directories; symlinks as links.
+  struct Stored {
+    FileId id;
+  };
   std::variant<Directory, Bytes, HostFile, HostDirectory, Stored> source;
-  /// Permission bits, without set-id bits. Absent: 0644, 0755 for directories; host files keep theirs.
+  /// Permission bits, without set-id bits. Absent: 0644, 0755 for directories; host files keep
+  /// theirs.
   std::optional<std::uint32_t> mode = {};
 };
 
-/// Something taken out after the job ended (all of its processes are dead by then). Symlinks are never
-/// followed, in no part of the path; what is not a regular file is a file error.
+/// Something taken out after the job ended (all of its processes are dead by then). Symlinks are
+/// never followed, in no part of the path; what is not a regular file is a file error.
 struct FileOut {
-  std::string path;                            ///< As in FileIn.
+  std::string path;  ///< As in FileIn.
   /// Cap; a larger file is a file error, nothing of it is kept. Default 64 MiB.
   std::uint64_t bytes_max = 64ULL << 20;
-  bool optional = false;                       ///< A missing file is no error.
-  bool store = false;                          ///< Into the pool's store (Output::stored) instead of Output::bytes.
+  bool optional = false;  ///< A missing file is no error.
+  bool store = false;     ///< Into the pool's store (Output::stored) instead of Output::bytes.
 };
 
 struct JobSpec {
@@ -107,12 +136,15 @@ struct JobSpec {
   std::string client = {};
   /// Name of the profile of the pool; "" is the first.
   std::string profile = {};
-  /// args[0] is the command, looked up in PATH of `env` when it has no '/'. At least one; no NUL inside.
+  /// args[0] is the command, looked up in PATH of `env` when it has no '/'. At least one; no NUL
+  /// inside.
   std::vector<std::string> args = {};
-  /// "NAME=value". Absent: the profile's environment. Nothing of the pool's own environment gets in.
+  /// "NAME=value". Absent: the profile's environment. Nothing of the pool's own environment gets
+  /// in.
   std::optional<std::vector<std::string>> env = {};
   std::string working_directory = "/w";
-  /// Descriptors by number in the job; 0, 1 and 2 default to NullStream. At most 64, numbers below 1024.
+  /// Descriptors by number in the job; 0, 1 and 2 default to NullStream. At most 64, numbers below
+  /// 1024.
   std::map<int, Stream> fds = {};
   std::vector<FileIn> files_in = {};
   std::vector<FileOut> files_out = {};
@@ -120,17 +152,18 @@ struct JobSpec {
 };
 
 enum class Outcome : std::uint8_t {
-  kAccepted,          ///< Exit status 0 within all limits.
+  kAccepted,  ///< Exit status 0 within all limits.
   kNonzeroExit,
-  kSignalled,         ///< Died of a signal that the pool did not send.
+  kSignalled,  ///< Died of a signal that the pool did not send.
   kTimeLimit,
   kWallLimit,
   kMemoryLimit,
   kOutputLimit,
   kForbiddenSyscall,  ///< The policy's action for it was "kill".
-  kFileError,         ///< A file in or out, or the command itself, could not be had; Report::error says which.
+  kFileError,  ///< A file in or out, or the command itself, could not be had; Report::error says
+               ///< which.
   kCancelled,
-  kInternalError,     ///< Ours: the zygote died, a resource ran out. Report::error says what.
+  kInternalError,  ///< Ours: the zygote died, a resource ran out. Report::error says what.
 };
 
 /// "accepted", "nonzero exit", … as in design.md. Used in JSON, tables and logs.
@@ -158,15 +191,16 @@ struct StepTimes {
   std::optional<Nanoseconds> exec_done = {};    ///< the worker has the plan → execveat is called
   std::optional<Nanoseconds> ended = {};        ///< execveat → the job's last process is reaped
   std::optional<Nanoseconds> read = {};         ///< reaped → figures and outputs are read
-  std::optional<Nanoseconds> reset = {};        ///< reset of the slot *before* this job (off its path)
+  std::optional<Nanoseconds> reset = {};  ///< reset of the slot *before* this job (off its path)
 };
 
-/// Every figure is the kernel's and covers the whole process tree; absent when this host can't give it.
+/// Every figure is the kernel's and covers the whole process tree; absent when this host can't give
+/// it.
 struct Report {
   std::string id = {};
   Outcome outcome = Outcome::kInternalError;
-  std::optional<int> exit_code = {};            ///< 0..255, when the main process exited.
-  std::optional<int> signal = {};               ///< When it died of one.
+  std::optional<int> exit_code = {};  ///< 0..255, when the main process exited.
+  std::optional<int> signal = {};     ///< When it died of one.
   std::optional<Nanoseconds> cpu_time = {};
   std::optional<Nanoseconds> cpu_user = {};
   std::optional<Nanoseconds> cpu_system = {};
@@ -187,15 +221,16 @@ struct Report {
 
   struct ForbiddenSyscall {
     std::int64_t number;
-    std::string name;                           ///< "unknown" where libseccomp has no name.
-    std::string architecture;                   ///< "x86_64", "x86", "x32", …
+    std::string name;          ///< "unknown" where libseccomp has no name.
+    std::string architecture;  ///< "x86_64", "x86", "x32", …
   };
   std::optional<ForbiddenSyscall> forbidden_syscall = {};
 
   /// Collectors by descriptor number, then files out in the order of the spec.
   std::vector<Output> outputs = {};
   StepTimes steps = {};
-  /// For file error and internal error; and beside any other outcome when an output could not be had.
+  /// For file error and internal error; and beside any other outcome when an output could not be
+  /// had.
   std::optional<Error> error = {};
   /// In a group: 0 for the job that ended first, and so on.
   std::optional<std::size_t> end_order = {};

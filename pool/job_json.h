@@ -10,10 +10,12 @@
 namespace hatchery {
 
 /// Reads one job. Unknown fields, wrong types and out-of-range numbers are errors whose object is
-/// "where: field" and whose remedy says what is allowed. Fields are described in README, "Job JSON".
+/// "where: field" and whose remedy says what is allowed. Fields are described in README, "Job
+/// JSON".
 Result<JobSpec> job_from_json(std::string_view json, const std::string& where);
 
-/// One line without a newline; valid JSON whatever bytes the job wrote: an output that is valid UTF-8 is
+/// One line without a newline; valid JSON whatever bytes the job wrote: an output that is valid
+/// UTF-8 is
 /// {"name","text"}, any other {"name","base64"}; both lossless. Absent figures are null.
 std::string report_to_json(const Report& report);
 

@@ -135,7 +135,8 @@ Result<void> validate_job(const JobSpec& spec) {
                    "at most 4 MiB together; pass the rest in a file");
   if (spec.working_directory.empty() || spec.working_directory[0] != '/' ||
       has_nul(spec.working_directory) || spec.working_directory.size() > 4000)
-    return bad_job("cwd", "\"" + spec.working_directory + "\" is no absolute path", "give one, such as /w");
+    return bad_job("cwd", "\"" + spec.working_directory + "\" is no absolute path",
+                   "give one, such as /w");
   HATCHERY_TRY(validate_fds(spec));
   if (spec.files_in.size() > kFilesMax || spec.files_out.size() > kFilesMax)
     return bad_job("files_in or files_out", "has more than 4096 entries", "give a directory");
@@ -146,7 +147,8 @@ Result<void> validate_job(const JobSpec& spec) {
       return bad_job(field + ".mode", "has more than permission bits", "use 0000 to 0777");
   }
   for (std::size_t i = 0; i < spec.files_out.size(); ++i)
-    HATCHERY_TRY(validate_path("files_out[" + std::to_string(i) + "].path", spec.files_out[i].path));
+    HATCHERY_TRY(
+        validate_path("files_out[" + std::to_string(i) + "].path", spec.files_out[i].path));
   return {};
 }
 
@@ -161,7 +163,8 @@ EncodedJob encode_job(const JobSpec& spec, const Profile& profile, const Limits&
   const std::size_t label_bytes = profile.selinux_type.empty() ? 0 : protocol::kLabelBytes;
   job.header.label = static_cast<std::uint32_t>(writer.text(std::string(label_bytes, '\0')));
   const std::vector<protocol::Rlimit> limit_table = rlimits(limits);
-  job.header.rlimits = writer.table(limit_table.data(), limit_table.size() * sizeof(protocol::Rlimit));
+  job.header.rlimits =
+      writer.table(limit_table.data(), limit_table.size() * sizeof(protocol::Rlimit));
   job.header.rlimits_count = static_cast<std::uint32_t>(limit_table.size());
   // Those that copy another come last: the worker places them in this order.
   for (const bool copies : {false, true})

@@ -1,5 +1,5 @@
-// A job as the worker reads it: strings, offsets and limits in one body, made on the submitter's thread.
-// Runs in: pool. Thread: any.
+// A job as the worker reads it: strings, offsets and limits in one body, made on the submitter's
+// thread. Runs in: pool. Thread: any.
 #pragma once
 
 #include <string>
@@ -26,7 +26,8 @@ struct EncodedJob {
 /// Precondition: validated, limits effective.
 EncodedJob encode_job(const JobSpec& spec, const Profile& profile, const Limits& limits);
 
-/// Fills in the SELinux exec context of the slot that the job got; room is reserved where the profile has a type.
+/// Fills in the SELinux exec context of the slot that the job got; room is reserved where the
+/// profile has a type.
 void store_label(EncodedJob& job, const std::string& exec_context);
 
 /// Writes the final FdEntry table into the body.

@@ -1,5 +1,5 @@
-// LauncherLink: the pool's end of the launcher process. Runs in: pool. Thread: the loop's, which is the
-// launcher's parent: it dies with that thread (PR_SET_PDEATHSIG).
+// LauncherLink: the pool's end of the launcher process. Runs in: pool. Thread: the loop's, which is
+// the launcher's parent: it dies with that thread (PR_SET_PDEATHSIG).
 #pragma once
 
 #include <sys/types.h>
@@ -32,7 +32,8 @@ class LauncherLink {
   pid_t pid_ = -1;
 };
 
-/// PoolConfig::zygote_path, or hatchery-zygote beside the running program, or where it is installed.
+/// PoolConfig::zygote_path, or hatchery-zygote beside the running program, or where it is
+/// installed.
 Result<std::string> find_zygote(const std::string& configured);
 
 }  // namespace hatchery

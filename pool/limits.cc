@@ -182,8 +182,7 @@ std::string limit_range_text(const LimitField& field) {
       return number_text(field, field.min) + " to " + number_text(field, field.max);
     case LimitKind::kCpuRate:
       return rate_text(kCpuRateMin) + " to " + std::to_string(usable_cpus()) + " (CPUs)";
-    case LimitKind::kCpuSet:
-      return "a list of CPU numbers and ranges, like \"0-2,5\"";
+    case LimitKind::kCpuSet: return "a list of CPU numbers and ranges, like \"0-2,5\"";
   }
   HATCHERY_UNREACHABLE();
 }

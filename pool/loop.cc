@@ -24,12 +24,14 @@ void raise_file_limit() {
   ::setrlimit(RLIMIT_NOFILE, &files);
 }
 
-/// Limits are only as exact as this thread is punctual, and jobs may keep every CPU busy: with ordinary
-/// scheduling a CPU limit was overrun by up to 17 ms on two CPUs, so by 2 ms. Its turns are short.
+/// Limits are only as exact as this thread is punctual, and jobs may keep every CPU busy: with
+/// ordinary scheduling a CPU limit was overrun by up to 17 ms on two CPUs, so by 2 ms. Its turns
+/// are short.
 void raise_priority() {
   const sched_param first{.sched_priority = 1};
   if (::sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &first) == 0) return;
-  // Without CAP_SYS_NICE, or in a group without real-time share: as it is, and a little later under load.
+  // Without CAP_SYS_NICE, or in a group without real-time share: as it is, and a little later under
+  // load.
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), -10);
 }
 
@@ -102,8 +104,10 @@ bool Loop::cancel(JobTicket ticket) {
     known.set_value(live_.contains(ticket));
     do_cancel(ticket);
   };
-  if (std::this_thread::get_id() == thread_.get_id()) ask();
-  else post(ask);
+  if (std::this_thread::get_id() == thread_.get_id())
+    ask();
+  else
+    post(ask);
   return answer.get();
 }
 
@@ -255,8 +259,10 @@ void Loop::fire_timers(std::int64_t now_ns) {
     Slot& slot = *due_.begin()->second;
     due_.erase(due_.begin());
     slot.due_ns = 0;
-    if (slot.lost_due_ns != 0 && slot.lost_due_ns <= now_ns) give_up_zygote(slot);
-    else if (slot.job != nullptr) check_limits(slot, *slot.job, now_ns);
+    if (slot.lost_due_ns != 0 && slot.lost_due_ns <= now_ns)
+      give_up_zygote(slot);
+    else if (slot.job != nullptr)
+      check_limits(slot, *slot.job, now_ns);
     set_due(slot);
   }
 }

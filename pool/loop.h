@@ -1,7 +1,7 @@
-// Loop: the pool's one thread that owns the ring, the slots and the running jobs. Events come in from the ring,
-// the submission queue and posted calls; what follows from each is written in loop_slots.cc (life of a
-// slot) and loop_jobs.cc (life of a job).
-// Runs in: pool. Thread: its own, except where said.
+// Loop: the pool's one thread that owns the ring, the slots and the running jobs. Events come in
+// from the ring, the submission queue and posted calls; what follows from each is written in
+// loop_slots.cc (life of a slot) and loop_jobs.cc (life of a job). Runs in: pool. Thread: its own,
+// except where said.
 #pragma once
 
 #include <atomic>
@@ -59,7 +59,8 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  /// Starts the thread; returns when the first slot of each profile is ready, or the error. Caller's thread.
+  /// Starts the thread; returns when the first slot of each profile is ready, or the error.
+  /// Caller's thread.
   Result<void> start();
   /// Drains for shutdown_ms, cancels the rest, removes everything, joins. Caller's thread.
   void stop();

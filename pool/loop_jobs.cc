@@ -89,8 +89,7 @@ void Loop::place(Slot& slot, Job& job) {
     return files_are_in(slot, job, copy_in(job.spec.files_in, directories, files_));
   slot.porter_busy = true;
   porter_->run([this, &slot, &job, directories] {
-    auto result =
-        std::make_shared<Result<void>>(copy_in(job.spec.files_in, directories, files_));
+    auto result = std::make_shared<Result<void>>(copy_in(job.spec.files_in, directories, files_));
     post([this, &slot, &job, result] {
       slot.porter_busy = false;
       files_are_in(slot, job, std::move(*result));
@@ -129,8 +128,10 @@ void Loop::all_placed(Submission& submission) {
 
 void Loop::unlease(Slot& slot) {
   slot.job = nullptr;
-  if (slot.state == SlotState::kDead) dead_.push_back(&slot);
-  else lose(slot, Error{});
+  if (slot.state == SlotState::kDead)
+    dead_.push_back(&slot);
+  else
+    lose(slot, Error{});
 }
 
 Result<UniqueFd> Loop::open_stream(Job& job, int number, const Stream& stream) {
@@ -254,7 +255,8 @@ void Loop::check_limits(Slot& slot, Job& job, std::int64_t now_ns) {
     pollfd main_process{job.worker_pidfd.get(), POLLIN, 0};
     const bool dead = ::poll(&main_process, 1, 0) > 0;
     // Dead, and a second later not yet reported: the zygote is not doing its work.
-    if (dead && job.process_seen_dead && job.stuck_due_ns == 0) job.stuck_due_ns = now_ns + kStuckNs;
+    if (dead && job.process_seen_dead && job.stuck_due_ns == 0)
+      job.stuck_due_ns = now_ns + kStuckNs;
     job.process_seen_dead = dead;
   }
 }
@@ -262,8 +264,8 @@ void Loop::check_limits(Slot& slot, Job& job, std::int64_t now_ns) {
 void Loop::kill_job(Slot& slot, Job& job, KillReason reason) {
   if (job.killed != KillReason::kNone) return;
   job.killed = reason;
-  // All at once where the host can. Its main process is enough, since the zygote then kills all others, but
-  // on a busy host both must first get a CPU, and meanwhile the others go on.
+  // All at once where the host can. Its main process is enough, since the zygote then kills all
+  // others, but on a busy host both must first get a CPU, and meanwhile the others go on.
   slot.cgroup->kill_job();
   ::syscall(SYS_pidfd_send_signal, job.worker_pidfd.get(), SIGKILL, nullptr, 0);
   job.stuck_due_ns = monotonic_ns() + kStuckNs;
@@ -366,7 +368,8 @@ void Loop::collect(Slot& slot, Job& job) {
   }
   if (job.notified) ring_->cancel(*job.notified);
   decide_outcome(job, slot.failure);
-  // A job that came near its limit left pages (tmpfs, page cache) that would stifle the zygote's own work.
+  // A job that came near its limit left pages (tmpfs, page cache) that would stifle the zygote's
+  // own work.
   if (job.report.outcome == Outcome::kMemoryLimit) slot.cgroup->lift_memory_limit();
   for (const auto& collector : job.collectors)
     job.report.outputs.push_back(Output{.name = collector->name,
@@ -406,8 +409,10 @@ void Loop::finish_collecting(Slot& slot, Job& job, std::vector<Output> files) {
   // First whoever waits for the report, then the reset: woken the other way round, zygote and next
   // worker took the waiter's CPU (p50 of /bin/true 1.42 instead of 1.15 times posix_spawn).
   deliver(job);
-  if (slot.state == SlotState::kDead) dead_.push_back(&slot);
-  else ask_for_reset(slot);
+  if (slot.state == SlotState::kDead)
+    dead_.push_back(&slot);
+  else
+    ask_for_reset(slot);
 }
 
 void Loop::ask_for_reset(Slot& slot) {
@@ -433,7 +438,8 @@ void Loop::deliver(Job& job) {
   job.report.host = host_name_;
   --submission.unreported;
   if (submission.group && job.report.outcome != Outcome::kCancelled &&
-      (job.report.outcome == Outcome::kFileError || job.report.outcome == Outcome::kInternalError)) {
+      (job.report.outcome == Outcome::kFileError ||
+       job.report.outcome == Outcome::kInternalError)) {
     // The others would wait for one that never comes.
     for (const std::unique_ptr<Job>& other : submission.jobs)
       if (other->slot != nullptr && other->handed_over)
@@ -442,7 +448,8 @@ void Loop::deliver(Job& job) {
   if (submission.unreported > 0) return;
   if (submission.group) {
     std::vector<Report> reports;
-    for (const std::unique_ptr<Job>& one : submission.jobs) reports.push_back(std::move(one->report));
+    for (const std::unique_ptr<Job>& one : submission.jobs)
+      reports.push_back(std::move(one->report));
     submission.group_callback(std::move(reports));
   } else {
     submission.callback(std::move(job.report));

@@ -144,8 +144,8 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
   Result<UidLease> lease = host_->lease_uid();
   if (!lease) return std::move(lease).error();
   slot.lease = *lease;
-  Result<SlotCgroup> cgroup = SlotCgroup::create(setup_.cgroups, host_->pool_name(), slot.number,
-                                                 slot.lease.uid);
+  Result<SlotCgroup> cgroup =
+      SlotCgroup::create(setup_.cgroups, host_->pool_name(), slot.number, slot.lease.uid);
   if (!cgroup) return std::move(cgroup).error();
   slot.cgroup.emplace(*std::move(cgroup));
   const std::string& type = profiles_[slot.profile].profile->selinux_type;
@@ -231,9 +231,9 @@ void Loop::on_parked(Slot& slot, const protocol::Parked& parked) {
   std::vector<UniqueFd> fds = slot.inbox.take_fds();
   const bool listener = parked.has_listener != 0;
   if (slot.state == SlotState::kDead) return;
-  if (fds.size() != (listener ? 4U : 3U) ||
-      !slot_event_is_legal(slot.state, SlotEvent::kParked))
-    return lose(slot, Error{.step = Step::kReceiveMessage, .detail = "unexpected message of a worker"});
+  if (fds.size() != (listener ? 4U : 3U) || !slot_event_is_legal(slot.state, SlotEvent::kParked))
+    return lose(slot,
+                Error{.step = Step::kReceiveMessage, .detail = "unexpected message of a worker"});
   slot.worker_pidfd = std::move(fds[0]);
   slot.work_dir = std::move(fds[1]);
   slot.tmp_dir = std::move(fds[2]);
@@ -308,7 +308,8 @@ void Loop::on_zygote_dead(Slot& slot) {
 }
 
 void Loop::give_up_zygote(Slot& slot) {
-  // In an uninterruptible sleep: SIGKILL is pending, the report can't wait for ever. Its groups stay, for the next start.
+  // In an uninterruptible sleep: SIGKILL is pending, the report can't wait for ever. Its groups
+  // stay, for the next start.
   slot.lost_due_ns = 0;
   if (slot.zygote_died) ring_->cancel(*slot.zygote_died);
   slot.failure = Error{.step = Step::kRemoveCgroup,

@@ -15,10 +15,11 @@ Outcome before_exec(Job& job) {
   Outcome outcome = Outcome::kInternalError;
   if (failure.step == Step::kWorkerExec) {
     error.object = job.spec.args[0];
-    error.remedy = failure.errnum == ENOENT
-                       ? "check the name and PATH, and that the profile binds its directory and interpreter"
-                   : failure.errnum == EACCES ? "make it executable for everybody"
-                                              : "check that it is a program for this machine";
+    error.remedy =
+        failure.errnum == ENOENT
+            ? "check the name and PATH, and that the profile binds its directory and interpreter"
+        : failure.errnum == EACCES ? "make it executable for everybody"
+                                   : "check that it is a program for this machine";
     outcome = Outcome::kFileError;
   } else if (failure.step == Step::kWorkerChangeDirectory) {
     error.object = job.spec.working_directory;
@@ -31,7 +32,8 @@ Outcome before_exec(Job& job) {
   return outcome;
 }
 
-bool limit_reached(const std::optional<Nanoseconds>& used, const std::optional<Nanoseconds>& limit) {
+bool limit_reached(const std::optional<Nanoseconds>& used,
+                   const std::optional<Nanoseconds>& limit) {
   return used && limit && *used >= *limit;
 }
 

@@ -5,8 +5,8 @@
 
 namespace hatchery {
 
-/// Fills outcome, exit_code, signal and error of job.report from job.ended, job.killed and the figures that are
-/// in the report already. `slot_failure` is why the slot was lost, if it was.
+/// Fills outcome, exit_code, signal and error of job.report from job.ended, job.killed and the
+/// figures that are in the report already. `slot_failure` is why the slot was lost, if it was.
 void decide_outcome(Job& job, const std::optional<Error>& slot_failure);
 
 }  // namespace hatchery

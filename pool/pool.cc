@@ -41,8 +41,9 @@ Result<CompiledPolicy> compile_policy(const Profile& profile) {
     return Error{.step = Step::kCompilePolicy,
                  .object = profile.seccomp_policy,
                  .detail = "kills for some calls, but refuses one that the worker itself needs",
-                 .remedy = "allow recvmsg, sendmsg, dup2, fcntl, close_range, prlimit64, mmap, chdir, "
-                           "umask, openat, write, clock_gettime, execveat and exit_group"};
+                 .remedy =
+                     "allow recvmsg, sendmsg, dup2, fcntl, close_range, prlimit64, mmap, chdir, "
+                     "umask, openat, write, clock_gettime, execveat and exit_group"};
   return compiled;
 }
 
@@ -179,10 +180,11 @@ class Pool::Impl {
       submission->jobs[i]->index = i;
     }
     if (loop.submit(submission)) return ticket;
-    return Error{.step = Step::kQueueJob,
-                 .errnum = EAGAIN,
-                 .detail = "the queue of " + std::to_string(loop.config().queue_max) + " jobs is full",
-                 .remedy = "submit again when a report has come, or in 100 ms; or raise queue_max"};
+    return Error{
+        .step = Step::kQueueJob,
+        .errnum = EAGAIN,
+        .detail = "the queue of " + std::to_string(loop.config().queue_max) + " jobs is full",
+        .remedy = "submit again when a report has come, or in 100 ms; or raise queue_max"};
   }
 
   Loop loop;
@@ -241,8 +243,9 @@ Result<JobTicket> Pool::submit_group(std::vector<JobSpec> specs, GroupCallback c
   if (!profile) return std::move(profile).error();
   const std::uint32_t slots_max = impl_->loop.config().profiles[*profile].slots_max;
   if (specs.size() > slots_max)
-    return bad_job("group", "has " + std::to_string(specs.size()) + " jobs, but the profile only " +
-                                std::to_string(slots_max) + " slots",
+    return bad_job("group",
+                   "has " + std::to_string(specs.size()) + " jobs, but the profile only " +
+                       std::to_string(slots_max) + " slots",
                    "raise slots_max");
   Result<std::size_t> pipes = check_pipes(specs);
   if (!pipes) return std::move(pipes).error();
@@ -271,8 +274,8 @@ Result<JobTicket> Pool::submit_group(std::vector<JobSpec> specs, GroupCallback c
 Result<std::future<Report>> Pool::submit(JobSpec spec) {
   auto promise = std::make_shared<std::promise<Report>>();
   std::future<Report> future = promise->get_future();
-  Result<JobTicket> ticket = submit(
-      std::move(spec), [promise](Report report) { promise->set_value(std::move(report)); });
+  Result<JobTicket> ticket =
+      submit(std::move(spec), [promise](Report report) { promise->set_value(std::move(report)); });
   if (!ticket) return std::move(ticket).error();
   return future;
 }
@@ -280,10 +283,9 @@ Result<std::future<Report>> Pool::submit(JobSpec spec) {
 Result<std::future<std::vector<Report>>> Pool::submit_group(std::vector<JobSpec> specs) {
   auto promise = std::make_shared<std::promise<std::vector<Report>>>();
   std::future<std::vector<Report>> future = promise->get_future();
-  Result<JobTicket> ticket =
-      submit_group(std::move(specs), [promise](std::vector<Report> reports) {
-        promise->set_value(std::move(reports));
-      });
+  Result<JobTicket> ticket = submit_group(std::move(specs), [promise](std::vector<Report> reports) {
+    promise->set_value(std::move(reports));
+  });
   if (!ticket) return std::move(ticket).error();
   return future;
 }

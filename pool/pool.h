@@ -32,13 +32,15 @@ struct PoolStats {
 
 class Pool {
  public:
-  /// Called once for each accepted job, on the pool's loop thread: return quickly, don't call drain().
+  /// Called once for each accepted job, on the pool's loop thread: return quickly, don't call
+  /// drain().
   using Callback = std::function<void(Report)>;
   /// Reports in the order of the specs.
   using GroupCallback = std::function<void(std::vector<Report>)>;
 
-  /// Checks host and profiles, removes what a killed pool left behind, starts the loop, the launcher and
-  /// slots_min slots. Returns when the first slot of each profile is ready. Any thread.
+  /// Checks host and profiles, removes what a killed pool left behind, starts the loop, the
+  /// launcher and slots_min slots. Returns when the first slot of each profile is ready. Any
+  /// thread.
   static Result<std::unique_ptr<Pool>> create(PoolConfig config);
 
   /// Drains for at most shutdown_ms, then kills; every accepted job has its report by then.
@@ -46,18 +48,19 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  /// Accepts or refuses at once, without blocking. Errors: kValidateJob names the field; kQueueJob with
-  /// EAGAIN when the queue is full (remedy says when to retry); kOpenInput. Any thread.
+  /// Accepts or refuses at once, without blocking. Errors: kValidateJob names the field; kQueueJob
+  /// with EAGAIN when the queue is full (remedy says when to retry); kOpenInput. Any thread.
   Result<JobTicket> submit(JobSpec spec, Callback callback);
   Result<std::future<Report>> submit(JobSpec spec);
 
-  /// Several jobs wired by pipes (PipeStream), each in its own slot, started together. At most slots_max
-  /// jobs; the group waits until that many slots are free. One that can't start ends the others.
+  /// Several jobs wired by pipes (PipeStream), each in its own slot, started together. At most
+  /// slots_max jobs; the group waits until that many slots are free. One that can't start ends the
+  /// others.
   Result<JobTicket> submit_group(std::vector<JobSpec> specs, GroupCallback callback);
   Result<std::future<std::vector<Report>>> submit_group(std::vector<JobSpec> specs);
 
-  /// Ends a queued or running job (or group); its report says cancelled. False when it is unknown or has
-  /// been reported. Any thread.
+  /// Ends a queued or running job (or group); its report says cancelled. False when it is unknown
+  /// or has been reported. Any thread.
   bool cancel(JobTicket ticket);
 
   /// Blocks until every accepted job is reported. Not from a callback.

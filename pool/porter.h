@@ -1,4 +1,5 @@
-// Porter: one thread for what may block (copying large files, removing cgroups), so that the loop never does.
+// Porter: one thread for what may block (copying large files, removing cgroups), so that the loop
+// never does.
 #pragma once
 
 #include <condition_variable>

@@ -1,5 +1,6 @@
-// Scheduler: which submission goes next, and how many slots there should be. Fair between clients (round
-// robin), first come first served within one. Pure: no IO, no clock of its own, so that a simulation can drive it.
+// Scheduler: which submission goes next, and how many slots there should be. Fair between clients
+// (round robin), first come first served within one. Pure: no IO, no clock of its own, so that a
+// simulation can drive it.
 #pragma once
 
 #include <cstddef>
@@ -28,8 +29,8 @@ class Scheduler {
     ++size_;
   }
 
-  /// The entry whose turn it is, or null. It keeps its turn until popped: a group that waits for several slots is
-  /// not overtaken for ever by single jobs.
+  /// The entry whose turn it is, or null. It keeps its turn until popped: a group that waits for
+  /// several slots is not overtaken for ever by single jobs.
   const Entry* front() const {
     if (turn_.empty()) return nullptr;
     return &queues_.find(turn_.front())->second.front();

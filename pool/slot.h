@@ -73,8 +73,8 @@ struct Slot {
   bool removing = false;
   std::optional<Error> failure;
   std::int64_t ready_since_ns = 0;
-  std::int64_t due_ns = 0;      ///< Key in the loop's timer set; 0: none.
-  std::int64_t lost_due_ns = 0; ///< When a zygote that won't die is given up.
+  std::int64_t due_ns = 0;       ///< Key in the loop's timer set; 0: none.
+  std::int64_t lost_due_ns = 0;  ///< When a zygote that won't die is given up.
 
   void apply(SlotEvent event) { state = next_slot_state(state, event); }
   bool idle() const noexcept {

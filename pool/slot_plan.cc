@@ -16,15 +16,16 @@ namespace {
 using protocol::MountKind;
 using protocol::MountOp;
 
-/// Collects operations and their texts; offsets are final since the operations' place is reserved first.
+/// Collects operations and their texts; offsets are final since the operations' place is reserved
+/// first.
 class PlanWriter {
  public:
   PlanWriter() { strings_.push_back('\0'); }
 
   void add(MountKind kind, const std::string& source, const std::string& target,
            std::uint16_t flags = 0) {
-    pending_.push_back({kind, flags, text(source), text(target),
-                        static_cast<std::uint32_t>(source.size())});
+    pending_.push_back(
+        {kind, flags, text(source), text(target), static_cast<std::uint32_t>(source.size())});
   }
   std::uint32_t text(const std::string& value) {
     if (value.empty()) return 0;
@@ -104,7 +105,8 @@ void add_bind(PlanWriter& writer, const BindMount& bind) {
     char link[PATH_MAX];
     const ssize_t size = ::readlink(bind.source.c_str(), link, sizeof link);
     if (size > 0) {
-      writer.add(MountKind::kSymlink, std::string(link, static_cast<std::size_t>(size)), bind.target);
+      writer.add(MountKind::kSymlink, std::string(link, static_cast<std::size_t>(size)),
+                 bind.target);
       return;
     }
   }
@@ -167,7 +169,8 @@ Result<UniqueFd> sealed_memfd(const char* name, const std::string& bytes) {
     if (wrote < 0) return errno_error(Step::kCreateMemfd, name, errno);
     done += static_cast<std::size_t>(wrote);
   }
-  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0 ||
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) <
+          0 ||
       ::lseek(fd.get(), 0, SEEK_SET) < 0)
     return errno_error(Step::kCreateMemfd, name, errno);
   return fd;

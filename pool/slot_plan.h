@@ -1,5 +1,5 @@
-// A profile as the zygote reads it: the mount operations, the compiled filter and the sizes, in one sealed memfd made once a profile.
-// Runs in: pool. Thread: any.
+// A profile as the zygote reads it: the mount operations, the compiled filter and the sizes, in one
+// sealed memfd made once a profile. Runs in: pool. Thread: any.
 #pragma once
 
 #include <string>
@@ -12,7 +12,8 @@
 namespace hatchery {
 
 /// The bytes of a protocol::SlotPlan. `without` are protocol::Protection bits (tests only).
-std::string encode_slot_plan(const Profile& profile, const CompiledPolicy& policy, std::uint32_t without);
+std::string encode_slot_plan(const Profile& profile, const CompiledPolicy& policy,
+                             std::uint32_t without);
 
 /// A memfd with these bytes that nobody can change any more.
 Result<UniqueFd> sealed_memfd(const char* name, const std::string& bytes);

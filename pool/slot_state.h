@@ -1,5 +1,5 @@
-// A slot's life as a table: states × events, every cell written. Pure: no IO, no clock. An illegal event is
-// our own bug and aborts.
+// A slot's life as a table: states × events, every cell written. Pure: no IO, no clock. An illegal
+// event is our own bug and aborts.
 #pragma once
 
 #include <array>
@@ -22,13 +22,13 @@ enum class SlotState : std::uint8_t {
 inline constexpr std::size_t kSlotStates = 7;
 
 enum class SlotEvent : std::uint8_t {
-  kParked,     ///< A worker says that it is ready.
-  kLeased,     ///< A job is given to it.
-  kHandedOver, ///< The plan is sent.
-  kUnleased,   ///< The job was cancelled before it was handed over.
-  kEnded,      ///< The zygote says that all processes of the job are dead.
-  kCollected,  ///< Report made, reset asked for.
-  kLost,       ///< Zygote died, is stuck, failed to set up or reset; or the slot is retired.
+  kParked,      ///< A worker says that it is ready.
+  kLeased,      ///< A job is given to it.
+  kHandedOver,  ///< The plan is sent.
+  kUnleased,    ///< The job was cancelled before it was handed over.
+  kEnded,       ///< The zygote says that all processes of the job are dead.
+  kCollected,   ///< Report made, reset asked for.
+  kLost,        ///< Zygote died, is stuck, failed to set up or reset; or the slot is retired.
 };
 inline constexpr std::size_t kSlotEvents = 7;
 
@@ -41,20 +41,20 @@ constexpr std::uint8_t to(SlotState state) { return static_cast<std::uint8_t>(st
 inline constexpr std::array<std::array<std::uint8_t, kSlotEvents>, kSlotStates> kNext = {{
     // Parked                  Leased                   HandedOver              Unleased
     // Ended                   Collected                Lost
-    {{to(SlotState::kReady), kIllegal, kIllegal, kIllegal,
-      kIllegal, kIllegal, to(SlotState::kDead)}},  // Starting
-    {{kIllegal, to(SlotState::kPlacing), kIllegal, kIllegal,
-      kIllegal, kIllegal, to(SlotState::kDead)}},  // Ready
-    {{kIllegal, kIllegal, to(SlotState::kRunning), to(SlotState::kDead),
-      kIllegal, kIllegal, to(SlotState::kDead)}},  // Placing: a half-filled slot is never given on
-    {{kIllegal, kIllegal, kIllegal, kIllegal,
-      to(SlotState::kCollecting), kIllegal, to(SlotState::kDead)}},  // Running
-    {{kIllegal, kIllegal, kIllegal, kIllegal,
-      kIllegal, to(SlotState::kResetting), to(SlotState::kDead)}},  // Collecting
-    {{to(SlotState::kReady), kIllegal, kIllegal, kIllegal,
-      kIllegal, kIllegal, to(SlotState::kDead)}},  // Resetting
-    {{to(SlotState::kDead), kIllegal, kIllegal, kIllegal,
-      to(SlotState::kDead), kIllegal, to(SlotState::kDead)}},  // Dead: late messages change nothing
+    {{to(SlotState::kReady), kIllegal, kIllegal, kIllegal, kIllegal, kIllegal,
+      to(SlotState::kDead)}},  // Starting
+    {{kIllegal, to(SlotState::kPlacing), kIllegal, kIllegal, kIllegal, kIllegal,
+      to(SlotState::kDead)}},  // Ready
+    {{kIllegal, kIllegal, to(SlotState::kRunning), to(SlotState::kDead), kIllegal, kIllegal,
+      to(SlotState::kDead)}},  // Placing: a half-filled slot is never given on
+    {{kIllegal, kIllegal, kIllegal, kIllegal, to(SlotState::kCollecting), kIllegal,
+      to(SlotState::kDead)}},  // Running
+    {{kIllegal, kIllegal, kIllegal, kIllegal, kIllegal, to(SlotState::kResetting),
+      to(SlotState::kDead)}},  // Collecting
+    {{to(SlotState::kReady), kIllegal, kIllegal, kIllegal, kIllegal, kIllegal,
+      to(SlotState::kDead)}},  // Resetting
+    {{to(SlotState::kDead), kIllegal, kIllegal, kIllegal, to(SlotState::kDead), kIllegal,
+      to(SlotState::kDead)}},  // Dead: late messages change nothing
 }};
 
 }  // namespace slot_table

@@ -1,5 +1,5 @@
-// A submission on its way through the pool: one job, or a group that is wired together. Owned by one thread at a
-// time: the submitter's until it is pushed, the loop's from then on.
+// A submission on its way through the pool: one job, or a group that is wired together. Owned by
+// one thread at a time: the submitter's until it is pushed, the loop's from then on.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,15 @@
 namespace hatchery {
 
 /// Why the pool killed a job; decides the outcome unless the kernel knows better.
-enum class KillReason : std::uint8_t { kNone, kCpu, kWall, kOutput, kForbidden, kCancelled, kSlotLost };
+enum class KillReason : std::uint8_t {
+  kNone,
+  kCpu,
+  kWall,
+  kOutput,
+  kForbidden,
+  kCancelled,
+  kSlotLost
+};
 
 /// One stream's bytes on their way into the report.
 struct Collector {

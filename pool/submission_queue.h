@@ -1,5 +1,5 @@
-// SubmissionQueue: from any thread to the loop, through Boost.Lockfree and an eventfd. The only place that
-// includes Boost.Lockfree.
+// SubmissionQueue: from any thread to the loop, through Boost.Lockfree and an eventfd. The only
+// place that includes Boost.Lockfree.
 #pragma once
 
 #include <sys/eventfd.h>
@@ -13,13 +13,14 @@
 
 namespace hatchery {
 
-/// `T*` travels; ownership with it. Bounded by a count that push() takes and the receiver gives back with
-/// release() when the item is no longer queued anywhere.
+/// `T*` travels; ownership with it. Bounded by a count that push() takes and the receiver gives
+/// back with release() when the item is no longer queued anywhere.
 template <typename T>
 class SubmissionQueue {
  public:
   explicit SubmissionQueue(std::size_t count_max)
-      : queue_(count_max + 1), count_max_(count_max),
+      : queue_(count_max + 1),
+        count_max_(count_max),
         wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
   ~SubmissionQueue() {
     T* left = nullptr;
@@ -49,7 +50,8 @@ class SubmissionQueue {
     T* item = nullptr;
     return queue_.pop(item) ? item : nullptr;
   }
-  /// Before the loop sleeps: from now on push() wakes. True when it may sleep: nothing came in between.
+  /// Before the loop sleeps: from now on push() wakes. True when it may sleep: nothing came in
+  /// between.
   bool prepare_sleep() {
     sleeping_.store(true);
     if (queue_.empty()) return true;

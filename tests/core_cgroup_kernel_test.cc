@@ -1,7 +1,5 @@
-// The groups of a slot on this host's hierarchies, with a real process in them. Whatever the host has (v1, hybrid, v2),
-// the interface is the same, and so are these tests.
-#include "core/cgroup.h"
-
+// The groups of a slot on this host's hierarchies, with a real process in them. Whatever the host
+// has (v1, hybrid, v2), the interface is the same, and so are these tests.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -9,6 +7,7 @@
 
 #include <fstream>
 
+#include "core/cgroup.h"
 #include "core/files.h"
 #include "tests/host_features.h"
 
@@ -54,10 +53,10 @@ class SlotCgroupTest : public ::testing::Test {
     }
     ::close(fds[0]);
     go_fd = fds[1];
-    for (const UniqueFd& procs : slot->v1_procs())
-      EXPECT_GT(::dprintf(procs.get(), "%d", pid), 0);
+    for (const UniqueFd& procs : slot->v1_procs()) EXPECT_GT(::dprintf(procs.get(), "%d", pid), 0);
     if (const CgroupHierarchy* v2 = host.v2()) {
-      std::ofstream(v2->mount + v2->parent + "/hatchery/" + kPool + "/slot-0/job/cgroup.procs") << pid;
+      std::ofstream(v2->mount + v2->parent + "/hatchery/" + kPool + "/slot-0/job/cgroup.procs")
+          << pid;
     }
     return pid;
   }
@@ -78,7 +77,8 @@ TEST_F(SlotCgroupTest, WritesLimitsThatTheKernelReadsBack) {
   EXPECT_EQ(leading_number(*memory), 64U << 20);
   const Result<std::string> pids = read_whole_file(group_of("pids") + "/pids.max");
   ASSERT_TRUE(pids);
-  EXPECT_EQ(leading_number(*pids), host.with("pids")->v2 ? 17U : 18U) << "on v1 the zygote is one more";
+  EXPECT_EQ(leading_number(*pids), host.with("pids")->v2 ? 17U : 18U)
+      << "on v1 the zygote is one more";
 }
 
 TEST_F(SlotCgroupTest, RaisesAndLowersTheMemoryLimitInAnyOrder) {

@@ -1,10 +1,9 @@
-#include "core/error.h"
-
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <set>
 
+#include "core/error.h"
 #include "core/result.h"
 #include "workers/protocol.h"
 
@@ -14,12 +13,13 @@ namespace {
 /// Every value of Step that the enum declares; step_name() aborts on any other.
 std::vector<Step> all_steps() {
   std::vector<Step> steps;
-  const std::pair<Step, Step> groups[] = {
-      {Step::kNone, Step::kQueueJob},           {Step::kCreateRing, Step::kSelinuxLabel},
-      {Step::kSlotJoinCgroup, Step::kSlotSyscallPolicy},
-      {Step::kResetKillAll, Step::kResetSendDirectory},
-      {Step::kWorkerClone, Step::kWorkerExec},  {Step::kOpenInput, Step::kOpenOutput},
-      {Step::kReadFile, Step::kCompileSubmission}};
+  const std::pair<Step, Step> groups[] = {{Step::kNone, Step::kQueueJob},
+                                          {Step::kCreateRing, Step::kSelinuxLabel},
+                                          {Step::kSlotJoinCgroup, Step::kSlotSyscallPolicy},
+                                          {Step::kResetKillAll, Step::kResetSendDirectory},
+                                          {Step::kWorkerClone, Step::kWorkerExec},
+                                          {Step::kOpenInput, Step::kOpenOutput},
+                                          {Step::kReadFile, Step::kCompileSubmission}};
   for (const auto& [first, last] : groups)
     for (int value = static_cast<int>(first); value <= static_cast<int>(last); ++value)
       steps.push_back(static_cast<Step>(value));

@@ -1,6 +1,6 @@
-#include "core/files.h"
-
 #include <gtest/gtest.h>
+
+#include "core/files.h"
 
 namespace hatchery {
 namespace {

@@ -1,7 +1,5 @@
-#include "core/ring.h"
-
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "core/fd.h"
+#include "core/ring.h"
 #include "tests/host_features.h"
 
 namespace hatchery {

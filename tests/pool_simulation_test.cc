@@ -1,6 +1,6 @@
-// The scheduler and the slot table under a seeded stream of random events, without kernel or clock: jobs and groups
-// come and are cancelled, zygotes die at any moment, resets fail. All invariants are checked at each step.
-// Replay a failure with HATCHERY_SEED=<seed printed>.
+// The scheduler and the slot table under a seeded stream of random events, without kernel or clock:
+// jobs and groups come and are cancelled, zygotes die at any moment, resets fail. All invariants
+// are checked at each step. Replay a failure with HATCHERY_SEED=<seed printed>.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -82,7 +82,8 @@ class Simulation {
     std::advance(chosen, static_cast<long>(pick(live_.size())));
     SimulatedSubmission* submission = chosen->second.get();
     Scheduler<SimulatedSubmission*>::Entry entry{};
-    if (queue_.remove([&](const SimulatedSubmission* other) { return other == submission; }, entry)) {
+    if (queue_.remove([&](const SimulatedSubmission* other) { return other == submission; },
+                      entry)) {
       EXPECT_EQ(entry.item, submission);
       while (live_.contains(chosen->first) && submission->reported < submission->jobs)
         if (report(*submission)) return;
@@ -129,9 +130,7 @@ class Simulation {
           slot.state = next_slot_state(slot.state, SlotEvent::kHandedOver);
         }
         return;
-      case SlotState::kRunning:
-        slot.state = next_slot_state(slot.state, SlotEvent::kEnded);
-        return;
+      case SlotState::kRunning: slot.state = next_slot_state(slot.state, SlotEvent::kEnded); return;
       case SlotState::kCollecting:
         slot.state = next_slot_state(slot.state, SlotEvent::kCollected);
         report(*std::exchange(slot.job, nullptr));
@@ -180,7 +179,8 @@ class Simulation {
     std::map<const SimulatedSubmission*, std::size_t> running;
     for (const auto& slot : slots_) {
       alive += slot->state != SlotState::kDead;
-      const bool working = slot->state == SlotState::kPlacing || slot->state == SlotState::kRunning ||
+      const bool working = slot->state == SlotState::kPlacing ||
+                           slot->state == SlotState::kRunning ||
                            slot->state == SlotState::kCollecting;
       EXPECT_EQ(slot->job != nullptr, working) << "a slot has a job exactly while it works on one";
       if (slot->job != nullptr) ++running[slot->job];

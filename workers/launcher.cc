@@ -210,7 +210,8 @@ void prepare_process() noexcept {
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  // Ctrl-C in a terminal reaches the whole foreground group: only the pool may decide what it means.
+  // Ctrl-C in a terminal reaches the whole foreground group: only the pool may decide what it
+  // means.
   ::setsid();
   ::signal(SIGCHLD, SIG_IGN);  // Zygotes are reaped by the kernel; the pool watches their sockets.
   rlimit files{};
@@ -230,8 +231,7 @@ int run_launcher(int socket_fd) noexcept {
     iovec part{&start, sizeof start};
     int fds[protocol::kFdsMax];
     std::size_t count = 0;
-    const ssize_t size =
-        raw::receive_message(socket_fd, &part, 1, fds, protocol::kFdsMax, &count);
+    const ssize_t size = raw::receive_message(socket_fd, &part, 1, fds, protocol::kFdsMax, &count);
     if (size == 0) return 0;  // The pool is gone or shuts down.
     if (size != sizeof start) return 1;
     serve(socket_fd, start, fds, count);

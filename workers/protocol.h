@@ -9,8 +9,9 @@
 //   pool ── Reset ────────────► zygote        figures and files are read; next worker, please
 //   pool ◄─ SetupFailed ─────── zygote        setup or reset failed; the zygote exits
 //
-// Any socket error or end of file ends the receiver, and with the zygote everything in its pid namespace.
-// Runs in: pool, launcher, zygote, worker. No pointers, no padding that matters, trivially copyable.
+// Any socket error or end of file ends the receiver, and with the zygote everything in its pid
+// namespace. Runs in: pool, launcher, zygote, worker. No pointers, no padding that matters,
+// trivially copyable.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ inline constexpr std::uint32_t kJobUid = 1000;
 inline constexpr std::uint32_t kFdsMax = 80;
 /// A larger plan travels in a memfd.
 inline constexpr std::uint32_t kInlinePlanBytes = 32 * 1024;
-/// Arguments, environment and all: above the kernel's own limit on argv (6 MiB with any stack limit).
+/// Arguments, environment and all: above the kernel's own limit on argv (6 MiB with any stack
+/// limit).
 inline constexpr std::uint32_t kPlanBytesMax = 8 * 1024 * 1024;
 inline constexpr std::uint32_t kV1HierarchiesMax = 12;
 /// A security context, NUL included.
@@ -48,7 +50,8 @@ enum class MessageKind : std::uint32_t {
   kSetupFailed,
 };
 
-/// Where something failed: `index` counts within the step (bind 3, rlimit 2), −1 where there is only one.
+/// Where something failed: `index` counts within the step (bind 3, rlimit 2), −1 where there is
+/// only one.
 struct Failure {
   Step step = Step::kNone;
   std::int16_t index = -1;
@@ -56,7 +59,8 @@ struct Failure {
 };
 static_assert(sizeof(Failure) == 8);
 
-// ---- slot plan: a sealed memfd made once a profile -------------------------------------------------
+// ---- slot plan: a sealed memfd made once a profile
+// -------------------------------------------------
 
 enum class MountKind : std::uint16_t {
   kDirectory = 1,  ///< mkdir -p target
@@ -101,19 +105,20 @@ struct SlotPlan {
   std::uint64_t work_bytes;
   std::uint64_t shm_bytes;
   std::uint64_t tmpfs_inodes;
-  std::uint32_t network_host;      ///< 1: stay in the host's network namespace
+  std::uint32_t network_host;  ///< 1: stay in the host's network namespace
   std::uint32_t time_namespace;
-  std::uint32_t filter_listener;   ///< 1: SECCOMP_FILTER_FLAG_NEW_LISTENER, sent with Parked
-  std::uint32_t filter_late;       ///< 1: load after the plan has come
-  std::uint32_t without;           ///< Protection bits left out: tests' controls only, 0 in production
+  std::uint32_t filter_listener;  ///< 1: SECCOMP_FILTER_FLAG_NEW_LISTENER, sent with Parked
+  std::uint32_t filter_late;      ///< 1: load after the plan has come
+  std::uint32_t without;  ///< Protection bits left out: tests' controls only, 0 in production
   std::uint32_t reserved;
 };
 static_assert(sizeof(SlotPlan) == 88);
 
-// ---- launcher --------------------------------------------------------------------------------------
+// ---- launcher
+// --------------------------------------------------------------------------------------
 
-/// Descriptors: zygote's socket, slot plan, then (has_v2) the zygote's and the job's v2 cgroup directory,
-/// then cgroup.procs of each v1 hierarchy.
+/// Descriptors: zygote's socket, slot plan, then (has_v2) the zygote's and the job's v2 cgroup
+/// directory, then cgroup.procs of each v1 hierarchy.
 struct StartSlot {
   MessageKind kind = MessageKind::kStartSlot;
   std::uint32_t version = kProtocolVersion;
@@ -121,9 +126,11 @@ struct StartSlot {
   std::uint32_t host_uid = 0;  ///< of the zygote; the job has host_uid + 1
   std::uint32_t has_v2 = 0;
   std::uint32_t v1_count = 0;
-  std::uint32_t fault_step = 0;  ///< Fault injection: this Step fails in this slot; 0 in production.
+  std::uint32_t fault_step =
+      0;  ///< Fault injection: this Step fails in this slot; 0 in production.
   std::int32_t fault_errnum = 0;
-  char file_context[kLabelBytes] = {};  ///< SELinux context of files on the slot's tmpfs, "" for none.
+  char file_context[kLabelBytes] =
+      {};  ///< SELinux context of files on the slot's tmpfs, "" for none.
 };
 static_assert(sizeof(StartSlot) == 32 + kLabelBytes);
 
@@ -136,7 +143,8 @@ struct SlotStarted {
 };
 static_assert(sizeof(SlotStarted) == 20);
 
-// ---- worker and zygote -----------------------------------------------------------------------------
+// ---- worker and zygote
+// -----------------------------------------------------------------------------
 
 /// Descriptors: the worker's pidfd, /w, /tmp, and the filter's listener if there is one.
 struct Parked {
@@ -154,9 +162,9 @@ struct Rlimit {
 };
 static_assert(sizeof(Rlimit) == 24);
 
-/// Followed by the plan's body, inline or in a memfd (the last descriptor). Offsets are from the start of
-/// the body. argv, envp and paths are arrays of 64-bit offsets that end with 0: the worker turns
-/// them into pointers in place. The other descriptors, in order, go to the numbers in `fds`.
+/// Followed by the plan's body, inline or in a memfd (the last descriptor). Offsets are from the
+/// start of the body. argv, envp and paths are arrays of 64-bit offsets that end with 0: the worker
+/// turns them into pointers in place. The other descriptors, in order, go to the numbers in `fds`.
 struct JobPlan {
   MessageKind kind = MessageKind::kJobPlan;
   std::uint32_t body_size = 0;
@@ -173,8 +181,8 @@ struct JobPlan {
 };
 static_assert(sizeof(JobPlan) == 48);
 
-/// Target numbers in JobPlan::fds. An entry is {target, source}: source is the index of the received
-/// descriptor, kFdNull for /dev/null, or kFdSameAs − n for the job's own descriptor n.
+/// Target numbers in JobPlan::fds. An entry is {target, source}: source is the index of the
+/// received descriptor, kFdNull for /dev/null, or kFdSameAs − n for the job's own descriptor n.
 struct FdEntry {
   std::int32_t target;
   std::int32_t source;
@@ -187,9 +195,9 @@ inline constexpr std::int32_t kFdSameAs = -16;
 enum class WorkerPhase : std::uint32_t {
   kBorn = 0,
   kParked,
-  kPlanned,   ///< has read the plan
-  kExec,      ///< called execveat; with failure.step == kNone, it succeeded
-  kHungUp,    ///< end of file on the socket: the pool is gone or closes the slot
+  kPlanned,  ///< has read the plan
+  kExec,     ///< called execveat; with failure.step == kNone, it succeeded
+  kHungUp,   ///< end of file on the socket: the pool is gone or closes the slot
 };
 
 struct Ended {
@@ -224,8 +232,8 @@ struct SetupFailed {
 };
 static_assert(sizeof(SetupFailed) == 12);
 
-/// One page shared by a zygote and its workers up to their exec (which unmaps it): how the worker tells
-/// what happened without a message. A job never has it.
+/// One page shared by a zygote and its workers up to their exec (which unmaps it): how the worker
+/// tells what happened without a message. A job never has it.
 struct SharedPage {
   WorkerPhase phase;
   Failure failure;

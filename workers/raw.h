@@ -64,8 +64,8 @@ inline ssize_t send_message(int socket_fd, const void* bytes, std::size_t size, 
   return sent;
 }
 
-/// Receives one datagram into `parts`; descriptors (close-on-exec) go to fds[0..*fds_count). Returns its size,
-/// 0 at end of file; a cut-off message is EMSGSIZE.
+/// Receives one datagram into `parts`; descriptors (close-on-exec) go to fds[0..*fds_count).
+/// Returns its size, 0 at end of file; a cut-off message is EMSGSIZE.
 inline ssize_t receive_message(int socket_fd, iovec* parts, std::size_t parts_count, int* fds,
                                std::size_t fds_max, std::size_t* fds_count) noexcept {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * protocol::kFdsMax)];

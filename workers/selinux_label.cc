@@ -67,11 +67,11 @@ Result<SlotLabel> slot_label(const std::string& type, std::uint32_t index) {
   const std::string range = "s0:" + category_pair(index);
   Result<std::string> exec_context = derived_context(type, nullptr, range);
   if (!exec_context) return std::move(exec_context).error();
-  // Files have object_r; the type of a file is its maker's file type, container_file_t for container_t.
-  const std::string file_type =
-      type.size() > 2 && type.compare(type.size() - 2, 2, "_t") == 0
-          ? type.substr(0, type.size() - 2) + "_file_t"
-          : type;
+  // Files have object_r; the type of a file is its maker's file type, container_file_t for
+  // container_t.
+  const std::string file_type = type.size() > 2 && type.compare(type.size() - 2, 2, "_t") == 0
+                                    ? type.substr(0, type.size() - 2) + "_file_t"
+                                    : type;
   Result<std::string> file_context = derived_context(file_type, "object_r", range);
   if (!file_context) return std::move(file_context).error();
   return SlotLabel{*std::move(exec_context), *std::move(file_context)};

@@ -10,7 +10,8 @@
 
 #include "workers/raw.h"
 
-// <sys/mount.h> of glibc 2.36 has the new mount calls; <linux/mount.h> is included first for mount_attr.
+// <sys/mount.h> of glibc 2.36 has the new mount calls; <linux/mount.h> is included first for
+// mount_attr.
 
 namespace hatchery {
 namespace {
@@ -35,7 +36,8 @@ int open_in_root(int root_fd, const char* path, std::uint64_t flags) noexcept {
       ::syscall(SYS_openat2, root_fd, *path == '\0' ? "." : path, &how, sizeof how));
 }
 
-/// Copies the directory part of `path` to `parent` and returns the last component, or null when it is too long.
+/// Copies the directory part of `path` to `parent` and returns the last component, or null when it
+/// is too long.
 const char* split_path(const char* path, char (&parent)[4096]) noexcept {
   const char* last = std::strrchr(path, '/');
   if (last == nullptr || static_cast<std::size_t>(last - path) >= sizeof parent) {
@@ -66,7 +68,8 @@ int make_directories(int root_fd, const char* path) noexcept {
     }
     char parent[4096];
     const char* name = split_path(prefix, parent);
-    const int parent_fd = name == nullptr ? -1 : open_in_root(root_fd, parent, O_PATH | O_DIRECTORY);
+    const int parent_fd =
+        name == nullptr ? -1 : open_in_root(root_fd, parent, O_PATH | O_DIRECTORY);
     if (parent_fd < 0) return -1;
     const int made = ::mkdirat(parent_fd, name, 0755);
     const int saved_errno = errno;
@@ -77,7 +80,8 @@ int make_directories(int root_fd, const char* path) noexcept {
   return 0;
 }
 
-/// An open descriptor in the parent of `path`, whose directories are made; `name` is the last component.
+/// An open descriptor in the parent of `path`, whose directories are made; `name` is the last
+/// component.
 int open_parent(int root_fd, const char* path, const char** name) noexcept {
   char parent[4096];
   *name = split_path(path, parent);
@@ -113,8 +117,8 @@ int make_symlink(int root_fd, const char* path, const char* text) noexcept {
 int attach(int root_fd, int tree_fd, const char* path) noexcept {
   const int target_fd = open_in_root(root_fd, path, O_PATH);
   if (target_fd < 0) return -1;
-  const int moved = ::move_mount(tree_fd, "", target_fd, "",
-                                 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+  const int moved =
+      ::move_mount(tree_fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
   const int saved_errno = errno;
   ::close(target_fd);
   errno = saved_errno;
@@ -171,8 +175,8 @@ Failure mount_bind(SlotSetup& setup, int root_fd, std::uint32_t index) noexcept 
   if (tree_fd < 0) tree_fd = open_bind(setup, op);
   if (tree_fd < 0) {
     if (errno == ENOENT && (op.flags & protocol::kMountOptional) != 0) return kDone;
-    return failed(setup.injected(Step::kSlotBindReadOnly) ? Step::kSlotBindReadOnly
-                                                          : Step::kSlotBind, at);
+    return failed(
+        setup.injected(Step::kSlotBindReadOnly) ? Step::kSlotBindReadOnly : Step::kSlotBind, at);
   }
   const char* target = setup.text(op.target);
   const bool is_file = (op.flags & protocol::kMountIsFile) != 0;
@@ -197,8 +201,8 @@ Failure mount_proc(SlotSetup& setup, int root_fd, const char* target) noexcept {
       {setup.without(protocol::kWithoutHidepid) ? nullptr : "hidepid", "invisible"},
       {nullptr, nullptr},
       {nullptr, nullptr}};
-  const int proc_fd = new_filesystem(
-      "proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  const int proc_fd =
+      new_filesystem("proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   if (proc_fd < 0 || setup.injected(Step::kSlotMountProc) || attach(root_fd, proc_fd, target) < 0)
     return failed(Step::kSlotMountProc);
   ::close(proc_fd);
@@ -230,15 +234,16 @@ Failure mask(const SlotSetup& setup, int root_fd, std::uint32_t index) noexcept 
   int cover_fd = -1;
   if (S_ISDIR(status.st_mode)) {
     const char* const options[3][2] = {{"size", "4k"}, {"nr_inodes", "1"}, {"mode", "0555"}};
-    cover_fd = new_filesystem("tmpfs", options,
-                              MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                                  MOUNT_ATTR_NOEXEC);
+    cover_fd = new_filesystem(
+        "tmpfs", options,
+        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   } else {
     cover_fd = ::open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     // Read-only, and no device: opening a masked file gives EACCES rather than an endless sink.
-    if (cover_fd >= 0 && restrict_mount(cover_fd,
-                                        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
-                                            MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0) < 0)
+    if (cover_fd >= 0 &&
+        restrict_mount(cover_fd,
+                       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+                       0) < 0)
       return failed(Step::kSlotMaskPath, at);
   }
   if (cover_fd < 0 || setup.injected(Step::kSlotMaskPath) || attach(root_fd, cover_fd, target) < 0)
@@ -325,10 +330,10 @@ int open_new_root(const SlotSetup& setup) noexcept {
 }
 
 Failure enter_root(const SlotSetup& setup, int root_fd) noexcept {
-  // pivot_root(".", "."): the old root ends up on top of the new one and is detached (pivot_root(2)).
+  // pivot_root(".", "."): the old root ends up on top of the new one and is detached
+  // (pivot_root(2)).
   if (setup.injected(Step::kSlotPivotRoot) || ::fchdir(root_fd) < 0 ||
-      ::syscall(SYS_pivot_root, ".", ".") < 0 || ::umount2(".", MNT_DETACH) < 0 ||
-      ::chdir("/") < 0)
+      ::syscall(SYS_pivot_root, ".", ".") < 0 || ::umount2(".", MNT_DETACH) < 0 || ::chdir("/") < 0)
     return failed(Step::kSlotPivotRoot);
   if (setup.injected(Step::kSlotRootReadOnly) ||
       (!setup.without(protocol::kWithoutReadOnly) &&
@@ -377,7 +382,8 @@ int remember(int index, TmpfsState& state) noexcept {
   return ::stat(kTmpfsTargets[index], &state.root);
 }
 
-/// True when nobody made an inode on it (not even one without a name), or changed its root directory.
+/// True when nobody made an inode on it (not even one without a name), or changed its root
+/// directory.
 bool is_untouched(int index, TmpfsState& state) noexcept {
   const char* target = kTmpfsTargets[index];
   struct stat now {};
@@ -409,9 +415,9 @@ protocol::Failure open_bind_sources(SlotSetup& setup) noexcept {
     setup.bind_fds[i] = open_bind(setup, op);
     if (setup.bind_fds[i] >= 0 || errno == EPERM) continue;
     if (errno == ENOENT && (op.flags & protocol::kMountOptional) != 0) continue;
-    return failed(setup.injected(Step::kSlotBindReadOnly) ? Step::kSlotBindReadOnly
-                                                          : Step::kSlotBind,
-                  static_cast<int>(i));
+    return failed(
+        setup.injected(Step::kSlotBindReadOnly) ? Step::kSlotBindReadOnly : Step::kSlotBind,
+        static_cast<int>(i));
   }
   return kDone;
 }

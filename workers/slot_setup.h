@@ -1,5 +1,6 @@
-// Slot setup: the zygote, as root of its new user namespace, builds the world that all jobs of the slot
-// see. Walks the mount operations of the slot plan. Runs in: launcher (bind sources), zygote. Thread: the only one.
+// Slot setup: the zygote, as root of its new user namespace, builds the world that all jobs of the
+// slot see. Walks the mount operations of the slot plan. Runs in: launcher (bind sources), zygote.
+// Thread: the only one.
 #pragma once
 
 #include <linux/filter.h>
@@ -11,7 +12,8 @@ namespace hatchery {
 
 inline constexpr std::uint32_t kMountsMax = 256;
 
-/// All that can show on a tmpfs that someone used it: its root directory, and the number its next inode gets.
+/// All that can show on a tmpfs that someone used it: its root directory, and the number its next
+/// inode gets.
 struct TmpfsState {
   struct stat root = {};
   ino_t next_inode = 0;
@@ -25,8 +27,8 @@ struct SlotSetup {
   std::int32_t fault_errnum = 0;
   /// One for each mount operation: a detached mount, or −1.
   int bind_fds[kMountsMax];
-  /// ns_last_pid of the slot's pid namespace, open for writing; opened by build_slot() before /proc/sys
-  /// becomes read-only.
+  /// ns_last_pid of the slot's pid namespace, open for writing; opened by build_slot() before
+  /// /proc/sys becomes read-only.
   int last_pid_fd = -1;
   /// What each tmpfs looked like when it was mounted.
   TmpfsState tmpfs[kTmpfsCount];
@@ -49,15 +51,15 @@ struct SlotSetup {
   bool injected(Step step) const noexcept;
 };
 
-/// Opens the bind sources as detached mounts with the launcher's rights, so that a source below a directory
-/// that only root may enter works. EPERM (no privilege) is left for the zygote to try.
+/// Opens the bind sources as detached mounts with the launcher's rights, so that a source below a
+/// directory that only root may enter works. EPERM (no privilege) is left for the zygote to try.
 protocol::Failure open_bind_sources(SlotSetup& setup) noexcept;
 
 /// Everything from private mounts to pivot_root and lo; `failure.step` is kNone when all is done.
 protocol::Failure build_slot(SlotSetup& setup) noexcept;
 
-/// Fresh tmpfs on /w, /tmp and /dev/shm; `first` when none is mounted there yet. One that nobody touched is
-/// fresh still and stays: an unmount costs an RCU grace period.
+/// Fresh tmpfs on /w, /tmp and /dev/shm; `first` when none is mounted there yet. One that nobody
+/// touched is fresh still and stays: an unmount costs an RCU grace period.
 protocol::Failure refresh_tmpfs(SlotSetup& setup, bool first) noexcept;
 
 /// lo up in the current network namespace.

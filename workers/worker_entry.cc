@@ -62,15 +62,18 @@ void Worker::fail(Step step, int errnum, int index) const noexcept {
 void Worker::check(Step step, long result, int index) const noexcept {
   if (context_.fault_step == static_cast<std::uint32_t>(step)) [[unlikely]]
     fail(step, context_.fault_errnum, index);
-  if (result < 0) [[unlikely]] fail(step, errno, index);
+  if (result < 0) [[unlikely]]
+    fail(step, errno, index);
 }
 
 void Worker::join_own_view() const noexcept {
-  // A job is always the OOM killer's first choice. Its file belongs to the host's root as long as the process,
-  // like the zygote, is not dumpable (proc(5)); drop_privileges() makes it undumpable again.
+  // A job is always the OOM killer's first choice. Its file belongs to the host's root as long as
+  // the process, like the zygote, is not dumpable (proc(5)); drop_privileges() makes it undumpable
+  // again.
   check(Step::kWorkerDumpable, ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
   check(Step::kWorkerOomScore, raw::write_file(AT_FDCWD, "/proc/self/oom_score_adj", "1000", 4));
-  // After the birth in its cgroup, so that this cgroup is the root the job sees (cgroup_namespaces(7)).
+  // After the birth in its cgroup, so that this cgroup is the root the job sees
+  // (cgroup_namespaces(7)).
   if (!without(protocol::kWithoutCgroupNamespace))
     check(Step::kWorkerCgroupNamespace, ::unshare(CLONE_NEWCGROUP));
   if (!without(protocol::kWithoutSession)) check(Step::kWorkerSession, ::setsid());
@@ -123,9 +126,8 @@ void Worker::say_parked() noexcept {
   parked.has_listener = parked_fds_[3] >= 0 ? 1 : 0;
   parked.reset_ns = context_.reset_ns;
   context_.page->phase = WorkerPhase::kParked;
-  check(Step::kWorkerSendReady,
-        raw::send_message(context_.socket_fd, &parked, sizeof parked, parked_fds_,
-                          parked_fds_[3] >= 0 ? 4 : 3));
+  check(Step::kWorkerSendReady, raw::send_message(context_.socket_fd, &parked, sizeof parked,
+                                                  parked_fds_, parked_fds_[3] >= 0 ? 4 : 3));
 }
 
 void Worker::receive_plan() noexcept {
@@ -243,7 +245,8 @@ void Worker::execute() const noexcept {
   auto* const envp = reinterpret_cast<char**>(body_ + job_.envp);
   context_.page->exec_ns = raw::monotonic_ns();
   context_.page->phase = WorkerPhase::kExec;
-  // As execvp(3): the next candidate after ENOENT, ENOTDIR and EACCES; EACCES is what is remembered.
+  // As execvp(3): the next candidate after ENOENT, ENOTDIR and EACCES; EACCES is what is
+  // remembered.
   int errnum = ENOENT;
   int index = 0;
   for (int i = 0; paths[i] != nullptr; ++i) {

@@ -22,8 +22,8 @@ Failure failed(Step step, int index = -1) noexcept {
   return {step, static_cast<std::int16_t>(index), errno};
 }
 
-/// What a network namespace counts. Every packet, refused connection and failed look-up of a route moves a
-/// counter of one of these files (IPv4 with TCP for both, IPv6).
+/// What a network namespace counts. Every packet, refused connection and failed look-up of a route
+/// moves a counter of one of these files (IPv4 with TCP for both, IPv6).
 class NetworkSnapshot {
  public:
   /// For the network namespace that the caller is in now.
@@ -79,8 +79,7 @@ class Zygote {
   Ended reap(long worker) noexcept;
   void await_reset_message() const noexcept;
   bool own_network() const noexcept {
-    return setup_.plan->network_host == 0 &&
-           !setup_.without(protocol::kWithoutNetworkNamespace);
+    return setup_.plan->network_host == 0 && !setup_.without(protocol::kWithoutNetworkNamespace);
   }
 
   ZygoteContext& context_;
@@ -116,11 +115,15 @@ Failure Zygote::become_root() const noexcept {
 }
 
 Failure Zygote::set_rlimits() const noexcept {
-  // The same for every job, so set once and inherited. No core dumps: a pipe in core_pattern would run a
-  // host program; no real-time priority; no locked memory worth the name; queues and signals bounded.
-  static constexpr struct { int resource; rlim_t limit; } kLimits[] = {
-      {RLIMIT_CORE, 0},          {RLIMIT_NICE, 0},           {RLIMIT_RTPRIO, 0},
-      {RLIMIT_MEMLOCK, 65536},   {RLIMIT_MSGQUEUE, 819200},  {RLIMIT_SIGPENDING, 4096},
+  // The same for every job, so set once and inherited. No core dumps: a pipe in core_pattern would
+  // run a host program; no real-time priority; no locked memory worth the name; queues and signals
+  // bounded.
+  static constexpr struct {
+    int resource;
+    rlim_t limit;
+  } kLimits[] = {
+      {RLIMIT_CORE, 0},        {RLIMIT_NICE, 0},          {RLIMIT_RTPRIO, 0},
+      {RLIMIT_MEMLOCK, 65536}, {RLIMIT_MSGQUEUE, 819200}, {RLIMIT_SIGPENDING, 4096},
   };
   for (const auto& entry : kLimits) {
     rlimit now{};
@@ -134,7 +137,8 @@ Failure Zygote::set_rlimits() const noexcept {
 }
 
 Failure Zygote::drop_bounding_set() const noexcept {
-  // For all its workers at once: capabilities in a bounding set only matter at exec, and the zygote never does.
+  // For all its workers at once: capabilities in a bounding set only matter at exec, and the zygote
+  // never does.
   if (setup_.without(protocol::kWithoutCapabilityDrop)) return kDone;
   if (setup_.injected(Step::kWorkerDropBounding)) return failed(Step::kWorkerDropBounding);
   for (int capability = 0;; ++capability) {
@@ -166,7 +170,8 @@ Failure Zygote::reset_network(bool first) noexcept {
   if (!first) {
     if (fresh_network_.take(used_network_) < 0) return failed(Step::kSlotSnapshotNetwork);
     if (used_network_.equals(fresh_network_)) return kDone;
-    // The job used the network: sockets in TIME_WAIT and counters would tell of it. Half a millisecond or more.
+    // The job used the network: sockets in TIME_WAIT and counters would tell of it. Half a
+    // millisecond or more.
     if (setup_.injected(Step::kResetNetwork) || ::unshare(CLONE_NEWNET) < 0 ||
         bring_loopback_up() < 0)
       return failed(Step::kResetNetwork);
@@ -228,9 +233,12 @@ Ended Zygote::reap(long worker) noexcept {
     if (reaped != worker) continue;
     ended.exited_ns = raw::monotonic_ns();
     ended.wait_status = status;
-    // All others of the pid namespace, atomically: a process that is being killed can't fork (kill(2)).
-    if (!setup_.without(protocol::kWithoutKillAll)) ::kill(-1, SIGKILL);
-    else break;
+    // All others of the pid namespace, atomically: a process that is being killed can't fork
+    // (kill(2)).
+    if (!setup_.without(protocol::kWithoutKillAll))
+      ::kill(-1, SIGKILL);
+    else
+      break;
   }
   ended.ended_ns = raw::monotonic_ns();
   ended.phase = page_->phase;

@@ -1,5 +1,5 @@
-// The zygote: PID 1 of a slot's pid namespace and root of its user namespace. It builds the slot, then
-// for each job: resets, forks a worker, reaps, kills what is left, reports. Runs in: zygote.
+// The zygote: PID 1 of a slot's pid namespace and root of its user namespace. It builds the slot,
+// then for each job: resets, forks a worker, reaps, kills what is left, reports. Runs in: zygote.
 #pragma once
 
 #include "workers/slot_setup.h"
@@ -10,8 +10,8 @@ struct ZygoteContext {
   SlotSetup setup;
   /// To the pool.
   int socket_fd = -1;
-  /// The job's v2 cgroup, for CLONE_INTO_CGROUP; −1 on a host without v2: then the worker inherits the
-  /// zygote's v1 groups at birth.
+  /// The job's v2 cgroup, for CLONE_INTO_CGROUP; −1 on a host without v2: then the worker inherits
+  /// the zygote's v1 groups at birth.
   int job_cgroup_fd = -1;
   /// End of file: the launcher has mapped ids and joined cgroups, one byte says that it succeeded.
   int go_fd = -1;

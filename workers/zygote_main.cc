@@ -1,5 +1,5 @@
-// hatchery-zygote: the small static executable behind launcher, zygotes and workers. Started by a pool,
-// never by hand.
+// hatchery-zygote: the small static executable behind launcher, zygotes and workers. Started by a
+// pool, never by hand.
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,0 +1,375 @@
+#include "workers/syscall_policy.h"
+
+#include <linux/audit.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "core/fd.h"
+#include "workers/bpf_interpreter.h"
+
+namespace hatchery {
+namespace {
+
+struct ReleaseContext {
+  void operator()(void* context) const { ::seccomp_release(context); }
+};
+using Context = std::unique_ptr<void, ReleaseContext>;
+
+Error compile_error(std::string object, int errnum, std::string detail, std::string remedy) {
+  return Error{.step = Step::kCompilePolicy,
+               .object = std::move(object),
+               .errnum = errnum,
+               .detail = std::move(detail),
+               .remedy = std::move(remedy)};
+}
+
+struct NewCall {
+  const char* name;
+  int number;
+};
+// Calls newer than Debian 12's libseccomp. Their numbers are the same on every architecture.
+constexpr std::array kNewCalls{NewCall{"cachestat", 451},         NewCall{"fchmodat2", 452},
+                               NewCall{"map_shadow_stack", 453},  NewCall{"futex_wake", 454},
+                               NewCall{"futex_wait", 455},        NewCall{"futex_requeue", 456},
+                               NewCall{"statmount", 457},         NewCall{"listmount", 458},
+                               NewCall{"lsm_get_self_attr", 459}, NewCall{"lsm_set_self_attr", 460},
+                               NewCall{"lsm_list_modules", 461},  NewCall{"mseal", 462},
+                               NewCall{"setxattrat", 463},        NewCall{"getxattrat", 464},
+                               NewCall{"listxattrat", 465},       NewCall{"removexattrat", 466},
+                               NewCall{"open_tree_attr", 467}};
+
+// What a worker still calls once its filter is loaded, until the job's program runs.
+constexpr std::array kWorkerCalls{
+    SYS_read,          SYS_write,  SYS_recvmsg,      SYS_sendmsg,        SYS_dup3,
+    SYS_fcntl,         SYS_close,  SYS_close_range,  SYS_prlimit64,      SYS_mmap,
+    SYS_munmap,        SYS_chdir,  SYS_execve,       SYS_execveat,       SYS_exit_group,
+    SYS_exit,          SYS_umask,  SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
+    SYS_clock_gettime, SYS_openat, SYS_getpid,       SYS_futex,          SYS_prctl,
+#ifdef SYS_dup2
+    SYS_dup2,          SYS_open,
+#endif
+};
+
+// The i386 calls behind which many others hide, with their arguments out of a filter's sight.
+struct Multiplexer {
+  const char* name;
+  std::array<const char*, 20> calls;
+};
+constexpr std::array kMultiplexers{
+    Multiplexer{
+        "socketcall",
+        {"socket",     "bind",    "connect", "listen",  "accept",   "getsockname", "getpeername",
+         "socketpair", "send",    "recv",    "sendto",  "recvfrom", "shutdown",    "setsockopt",
+         "getsockopt", "sendmsg", "recvmsg", "accept4", "recvmmsg", "sendmmsg"}},
+    Multiplexer{"ipc",
+                {"semop", "semget", "semctl", "semtimedop", "msgsnd", "msgrcv", "msgget", "msgctl",
+                 "shmat", "shmdt", "shmget", "shmctl"}}};
+
+bool permits(SyscallAction action) {
+  return action == SyscallAction::kAllow || action == SyscallAction::kLog;
+}
+
+std::uint32_t action_code(SyscallAction action, int errnum) {
+  switch (action) {
+    case SyscallAction::kAllow: return SCMP_ACT_ALLOW;
+    case SyscallAction::kErrno: return SCMP_ACT_ERRNO(static_cast<std::uint32_t>(errnum));
+    case SyscallAction::kKill: return SCMP_ACT_NOTIFY;
+    case SyscallAction::kTrap: return SCMP_ACT_TRAP;
+    case SyscallAction::kLog: return SCMP_ACT_LOG;
+  }
+  return SCMP_ACT_KILL_PROCESS;
+}
+
+scmp_compare compare_code(ArgCompare compare) {
+  switch (compare) {
+    case ArgCompare::kNotEqual: return SCMP_CMP_NE;
+    case ArgCompare::kLess: return SCMP_CMP_LT;
+    case ArgCompare::kLessEqual: return SCMP_CMP_LE;
+    case ArgCompare::kEqual: return SCMP_CMP_EQ;
+    case ArgCompare::kGreaterEqual: return SCMP_CMP_GE;
+    case ArgCompare::kGreater: return SCMP_CMP_GT;
+    case ArgCompare::kMaskedEqual: return SCMP_CMP_MASKED_EQ;
+  }
+  return SCMP_CMP_EQ;
+}
+
+const NewCall* find_new_call(const std::string& name) {
+  const auto* found = std::find_if(kNewCalls.begin(), kNewCalls.end(),
+                                   [&](const NewCall& call) { return name == call.name; });
+  return found == kNewCalls.end() ? nullptr : found;
+}
+
+/// Filters for one policy. There are two, one after the other in the program:
+/// first the *exceptions*, refusals that depend on arguments of a call that is otherwise allowed
+/// (libseccomp itself would drop them), which answer or pass on; then the *base*.
+class Compiler {
+ public:
+  explicit Compiler(const SyscallPolicy& policy) : policy_(policy) {}
+  Result<std::vector<std::uint64_t>> run();
+
+ private:
+  struct Seen {
+    const SyscallRule* unconditional = nullptr;
+    bool conditional_allow = false;
+  };
+
+  Result<void> survey();
+  Result<void> start(Context& context, std::uint32_t default_code, std::uint32_t foreign_code);
+  Result<void> add_rule(const SyscallRule& rule);
+  Result<void> add_call(const Context& context, const SyscallRule& rule, const std::string& name);
+  Result<void> refuse_multiplexers();
+  Result<void> unknown_call(const SyscallRule& rule, const std::string& name) const;
+  std::uint32_t refusal() const {
+    return permits(policy_.default_action)
+               ? SCMP_ACT_ERRNO(EPERM)
+               : action_code(policy_.default_action, policy_.default_errnum);
+  }
+
+  const SyscallPolicy& policy_;
+  std::map<std::string, Seen> seen_;
+  std::uint32_t default_code_ = 0;
+  bool has_exceptions_ = false;
+  Context exceptions_;
+  Context base_;
+};
+
+/// What rules say about each call, and that they don't contradict each other.
+Result<void> Compiler::survey() {
+  const auto same = [](const SyscallRule& a, const SyscallRule& b) {
+    return action_code(a.action, a.errnum) == action_code(b.action, b.errnum);
+  };
+  for (const SyscallRule& rule : policy_.rules) {
+    for (const std::string& name : rule.names) {
+      Seen& seen = seen_[name];
+      if (!rule.args.empty()) {
+        seen.conditional_allow |= rule.action == SyscallAction::kAllow;
+      } else if (seen.unconditional != nullptr && !same(*seen.unconditional, rule)) {
+        return compile_error(name, 0, "two rules without arguments give it different actions",
+                             "leave one of them out");
+      } else {
+        seen.unconditional = &rule;
+      }
+    }
+  }
+  for (const auto& [name, seen] : seen_) {
+    if (seen.conditional_allow && seen.unconditional != nullptr &&
+        !permits(seen.unconditional->action))
+      return compile_error(name, 0,
+                           "one rule refuses it whatever its arguments, another allows it for some",
+                           "leave one of them out");
+  }
+  return {};
+}
+
+Result<void> Compiler::start(Context& context, std::uint32_t default_code,
+                             std::uint32_t foreign_code) {
+  context.reset(::seccomp_init(default_code));
+  if (!context)
+    return compile_error("default action", ENOTSUP, "this kernel has no such seccomp action",
+                         "choose another action, or a newer kernel");
+  const auto set = [&](scmp_filter_attr attribute, std::uint32_t value) {
+    return ::seccomp_attr_set(context.get(), attribute, value);
+  };
+  int result = set(SCMP_FLTATR_ACT_BADARCH, foreign_code);
+  if (result == 0) result = set(SCMP_FLTATR_CTL_NNP, 0);
+  if (result == 0) result = set(SCMP_FLTATR_CTL_OPTIMIZE, 2);
+  if (result != 0)
+    return compile_error("filter attributes", -result, "", "install libseccomp 2.5 or newer");
+  bool has_native = policy_.architectures.empty();
+  for (const std::string& name : policy_.architectures) {
+    std::string short_name = name.substr(name.rfind("SCMP_ARCH_", 0) == 0 ? 10 : 0);
+    std::transform(short_name.begin(), short_name.end(), short_name.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    const std::uint32_t token = ::seccomp_arch_resolve_name(short_name.c_str());
+    if (token == 0)
+      return compile_error(name, 0, "is no architecture that libseccomp knows",
+                           "correct it, as in SCMP_ARCH_X86_64");
+    has_native |= token == ::seccomp_arch_native();
+    result = ::seccomp_arch_add(context.get(), token);
+    if (result != 0 && result != -EEXIST)
+      return compile_error(name, -result, "can't be filtered beside this machine's architecture",
+                           "leave it out");
+  }
+  if (!has_native)
+    return compile_error("architectures", 0, "this machine's own architecture is not among them",
+                         "add it, or leave architectures out");
+  return {};
+}
+
+Result<void> Compiler::unknown_call(const SyscallRule& rule, const std::string& name) const {
+  if (permits(rule.action) || !permits(policy_.default_action)) return {};
+  return compile_error(name, 0, "libseccomp knows no such call, so this policy would allow it",
+                       "correct the name, or refuse by default");
+}
+
+Result<void> Compiler::add_call(const Context& context, const SyscallRule& rule,
+                                const std::string& name) {
+  const NewCall* new_call = nullptr;
+  int number = ::seccomp_syscall_resolve_name(name.c_str());
+  if (number == __NR_SCMP_ERROR) {
+    new_call = find_new_call(name);
+    if (new_call == nullptr) return unknown_call(rule, name);
+    number = new_call->number;
+  }
+  std::vector<scmp_arg_cmp> args;
+  for (const ArgRule& arg : rule.args)
+    args.push_back({arg.index, compare_code(arg.compare), arg.value, arg.value_two});
+  const int result =
+      ::seccomp_rule_add_array(context.get(), action_code(rule.action, rule.errnum), number,
+                               static_cast<unsigned>(args.size()), args.data());
+  if (result == 0) return {};
+  // A new call can't be translated to a second architecture, and then is refused on all.
+  if (new_call != nullptr && (result == -EFAULT || result == -EDOM))
+    return unknown_call(rule, name);
+  if (result == -EEXIST)
+    return compile_error(name, 0, "two rules with the same arguments give it different actions",
+                         "leave one of them out");
+  return compile_error(name, -result, "libseccomp refuses the rule",
+                       "give each argument's index once, 0 to 5");
+}
+
+Result<void> Compiler::add_rule(const SyscallRule& rule) {
+  for (const std::string& name : rule.names) {
+    const Seen& seen = seen_[name];
+    const bool allowed_elsewhere = seen.conditional_allow || (seen.unconditional != nullptr &&
+                                                              permits(seen.unconditional->action));
+    if (!rule.args.empty() && rule.action != SyscallAction::kAllow && allowed_elsewhere) {
+      has_exceptions_ = true;
+      HATCHERY_TRY(add_call(exceptions_, rule, name));
+    } else if (action_code(rule.action, rule.errnum) != default_code_) {
+      HATCHERY_TRY(add_call(base_, rule, name));
+    } else if (!permits(rule.action)) {
+      continue;  // The default does it.
+    }
+  }
+  return {};
+}
+
+/// A multiplexer would let a 32-bit job pass the arguments that a rule forbids.
+Result<void> Compiler::refuse_multiplexers() {
+  if (policy_.architectures.empty()) return {};
+  for (const Multiplexer& multiplexer : kMultiplexers) {
+    const bool filtered =
+        std::any_of(policy_.rules.begin(), policy_.rules.end(), [&](const SyscallRule& rule) {
+          return !rule.args.empty() &&
+                 std::any_of(rule.names.begin(), rule.names.end(), [&](const std::string& name) {
+                   return std::any_of(multiplexer.calls.begin(), multiplexer.calls.end(),
+                                      [&](const char* call) { return call && name == call; });
+                 });
+        });
+    if (!filtered) continue;
+    has_exceptions_ = true;
+    const int number = ::seccomp_syscall_resolve_name(multiplexer.name);
+    const int result = ::seccomp_rule_add_array(exceptions_.get(), refusal(), number, 0, nullptr);
+    if (result != 0) return compile_error(multiplexer.name, -result, "can't be refused", "");
+  }
+  return {};
+}
+
+Result<std::vector<std::uint64_t>> export_program(const Context& context) {
+  const UniqueFd memfd(::memfd_create("hatchery-filter", MFD_CLOEXEC));
+  if (!memfd.valid()) return errno_error(Step::kCompilePolicy, "memfd_create", errno);
+  if (const int result = ::seccomp_export_bpf(context.get(), memfd.get()); result != 0)
+    return compile_error("export", -result, "libseccomp can't write the filter", "");
+  const off_t size = ::lseek(memfd.get(), 0, SEEK_END);
+  if (size < 0) return errno_error(Step::kCompilePolicy, "lseek", errno);
+  std::vector<std::uint64_t> program(static_cast<std::size_t>(size) / sizeof(std::uint64_t));
+  const std::size_t bytes = program.size() * sizeof(std::uint64_t);
+  const ssize_t got = ::pread(memfd.get(), program.data(), bytes, 0);
+  if (got < 0) return errno_error(Step::kCompilePolicy, "pread", errno);
+  if (static_cast<std::size_t>(got) != bytes)
+    return compile_error("export", EIO, "the filter was cut short", "");
+  return program;
+}
+
+bool is_return(const sock_filter& code, std::uint32_t value) {
+  return code.code == (BPF_RET | BPF_K) && code.k == value;
+}
+
+Result<std::vector<std::uint64_t>> Compiler::run() {
+  default_code_ = action_code(policy_.default_action, policy_.default_errnum);
+  // A call of another architecture is refused as EPERM, whatever errno the default has.
+  const std::uint32_t foreign_code =
+      policy_.default_action == SyscallAction::kErrno ? SCMP_ACT_ERRNO(EPERM) : refusal();
+  HATCHERY_TRY(survey());
+  HATCHERY_TRY(start(base_, default_code_, foreign_code));
+  HATCHERY_TRY(start(exceptions_, SCMP_ACT_ALLOW, SCMP_ACT_ALLOW));
+  for (const SyscallRule& rule : policy_.rules) HATCHERY_TRY(add_rule(rule));
+  HATCHERY_TRY(refuse_multiplexers());
+
+  Result<std::vector<std::uint64_t>> base = export_program(base_);
+  if (!base || !has_exceptions_) return base;
+  Result<std::vector<std::uint64_t>> program = export_program(exceptions_);
+  if (!program) return program;
+  for (std::size_t i = 0; i < program->size(); ++i) {
+    // What the exceptions allow goes on to the base.
+    if (is_return(unpack_instruction((*program)[i]), SCMP_ACT_ALLOW))
+      (*program)[i] = pack_instruction(
+          {BPF_JMP | BPF_JA, 0, 0, static_cast<std::uint32_t>(program->size() - i - 1)});
+  }
+  program->insert(program->end(), base->begin(), base->end());
+  return program;
+}
+
+}  // namespace
+
+Result<CompiledPolicy> compile_syscall_policy(const SyscallPolicy& policy) {
+  Result<std::vector<std::uint64_t>> program = Compiler(policy).run();
+  if (!program) return std::move(program).error();
+  CompiledPolicy compiled{.instructions = *std::move(program)};
+  if (compiled.instructions.size() > BPF_MAXINSNS)
+    return compile_error("rules", E2BIG,
+                         std::to_string(compiled.instructions.size()) +
+                             " instructions are more than the kernel's " +
+                             std::to_string(BPF_MAXINSNS),
+                         "give fewer rules with arguments, or fewer architectures");
+  compiled.needs_listener = std::any_of(
+      compiled.instructions.begin(), compiled.instructions.end(), [](std::uint64_t word) {
+        return is_return(unpack_instruction(word), SECCOMP_RET_USER_NOTIF);
+      });
+  const std::uint32_t native = ::seccomp_arch_native();
+  compiled.loads_before_job =
+      std::all_of(kWorkerCalls.begin(), kWorkerCalls.end(), [&](long number) {
+        const FilterStop stop = run_filter_without_arguments(compiled.instructions, native,
+                                                             static_cast<std::uint32_t>(number));
+        return stop.result == SECCOMP_RET_ALLOW || stop.result == SECCOMP_RET_LOG;
+      });
+  return compiled;
+}
+
+std::string syscall_name(std::uint32_t architecture, std::int64_t number) {
+  constexpr std::int64_t kX32 = 1 << 30;
+  if (number < 0 || number > INT32_MAX) return "unknown";
+  const bool x32 = architecture == AUDIT_ARCH_X86_64 && (number & kX32) != 0;
+  const std::uint32_t token = x32 ? static_cast<std::uint32_t>(SCMP_ARCH_X32) : architecture;
+  const std::unique_ptr<char, decltype(&std::free)> name(
+      ::seccomp_syscall_resolve_num_arch(token, static_cast<int>(number)), &std::free);
+  if (name) return name.get();
+  for (const NewCall& call : kNewCalls)
+    if (call.number == (x32 ? number & ~kX32 : number)) return call.name;
+  return "unknown";
+}
+
+std::string architecture_name(std::uint32_t architecture, std::int64_t number) {
+  switch (architecture) {
+    case AUDIT_ARCH_X86_64: return number >= 0 && (number & (1 << 30)) != 0 ? "x32" : "x86_64";
+    case AUDIT_ARCH_I386: return "x86";
+    case AUDIT_ARCH_AARCH64: return "aarch64";
+    default: break;
+  }
+  char text[16];
+  std::snprintf(text, sizeof text, "0x%08x", architecture);
+  return text;
+}
+
+}  // namespace hatchery
