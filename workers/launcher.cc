@@ -107,7 +107,7 @@ Failure Launch::clone_zygote() noexcept {
   if (plan.time_namespace != 0) args.flags |= CLONE_NEWTIME;
   if (fds_.zygote_cgroup >= 0) {
     args.flags |= CLONE_INTO_CGROUP;
-    args.cgroup = static_cast<std::uint64_t>(fds_.zygote_cgroup);
+    args.cgroup = static_cast<__u64>(fds_.zygote_cgroup);
   }
   args.exit_signal = SIGCHLD;
   args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);

@@ -209,7 +209,7 @@ long Zygote::clone_worker() noexcept {
   if (!setup_.without(protocol::kWithoutIpcNamespace)) args.flags |= CLONE_NEWIPC;
   if (context_.job_cgroup_fd >= 0) {
     args.flags |= CLONE_INTO_CGROUP;
-    args.cgroup = static_cast<std::uint64_t>(context_.job_cgroup_fd);
+    args.cgroup = static_cast<__u64>(context_.job_cgroup_fd);
   }
   args.exit_signal = SIGCHLD;
   if (setup_.injected(Step::kWorkerClone)) return -1;
