@@ -1,0 +1,153 @@
+#include "tests/pool_fixture.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "core/cgroup.h"
+
+namespace hatchery::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Field `name` of /proc/PID/status, "" when the process is gone.
+std::string status_field(const fs::path& process, const std::string& name) {
+  std::ifstream status(process / "status");
+  for (std::string line; std::getline(status, line);)
+    if (line.rfind(name + ':', 0) == 0) return line.substr(name.size() + 1);
+  return {};
+}
+
+unsigned long first_number(const std::string& text) {
+  std::istringstream stream(text);
+  unsigned long number = 0;
+  stream >> number;
+  return number;
+}
+
+std::vector<std::string> processes_of(const PoolConfig& config) {
+  std::vector<std::string> found;
+  for (const fs::directory_entry& entry : fs::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const unsigned long parent = first_number(status_field(entry.path(), "PPid"));
+    const unsigned long uid = first_number(status_field(entry.path(), "Uid"));
+    const bool of_slot = uid >= config.uid_base && uid < config.uid_base + config.uid_count;
+    if (parent == static_cast<unsigned long>(::getpid()) || of_slot)
+      found.push_back(name + status_field(entry.path(), "Name"));
+  }
+  return found;
+}
+
+std::vector<std::string> cgroups_of(const PoolConfig& config) {
+  std::vector<std::string> found;
+  const Result<CgroupHost> host = CgroupHost::find(config.cgroup_parent);
+  if (!host) return found;
+  for (const CgroupHierarchy& hierarchy : host->hierarchies) {
+    const std::string root = hierarchy.mount + hierarchy.parent + "/hatchery/" + config.name;
+    if (fs::exists(root)) found.push_back(root);
+  }
+  return found;
+}
+
+std::vector<std::string> mounts() {
+  std::vector<std::string> lines;
+  std::ifstream mountinfo("/proc/self/mountinfo");
+  for (std::string line; std::getline(mountinfo, line);) lines.push_back(line);
+  return lines;
+}
+
+std::size_t descriptors() {
+  const fs::directory_iterator all("/proc/self/fd");
+  return static_cast<std::size_t>(std::distance(fs::begin(all), fs::end(all)));
+}
+
+}  // namespace
+
+HostTraces host_traces(const PoolConfig& config) {
+  return {.descriptors = descriptors(),
+          .mounts = mounts(),
+          .processes = processes_of(config),
+          .cgroups = cgroups_of(config)};
+}
+
+PoolConfig PoolTest::small_config() {
+  static std::atomic<unsigned> next = 0;
+  PoolConfig config;
+  config.name = "test-" + std::to_string(::getpid()) + '-' + std::to_string(next++);
+  config.zygote_path = HATCHERY_ZYGOTE;
+  config.uid_base = 0x71000000;
+  config.uid_count = 256;
+  config.profiles.front().slots_min = 1;
+  config.profiles.front().slots_max = 2;
+  return config;
+}
+
+void PoolTest::SetUp() {
+  for (const char* feature : {"root", "userns", "seccomp", "clone3", "cgroup_memory"})
+    HATCHERY_REQUIRE_FEATURE(feature);
+  before_ = host_traces(config);
+}
+
+void PoolTest::TearDown() {
+  pool_.reset();
+  if (IsSkipped()) return;
+  const HostTraces after = host_traces(config);
+  EXPECT_EQ(after.descriptors, before_.descriptors);
+  EXPECT_EQ(after.mounts, before_.mounts);
+  EXPECT_EQ(after.processes, before_.processes);
+  EXPECT_EQ(after.cgroups, before_.cgroups);
+}
+
+Pool& PoolTest::pool() {
+  if (!pool_) {
+    Result<std::unique_ptr<Pool>> made = Pool::create(config);
+    if (!made) ADD_FAILURE() << made.error().message();
+    HATCHERY_CHECK(made.has_value());
+    pool_ = *std::move(made);
+  }
+  return *pool_;
+}
+
+Report PoolTest::run(JobSpec spec) {
+  Result<std::future<Report>> future = pool().submit(std::move(spec));
+  if (future) return future->get();
+  ADD_FAILURE() << future.error().message();
+  return {};
+}
+
+JobSpec PoolTest::shell(const std::string& script, Limits limits) {
+  JobSpec spec{.args = {"/bin/sh", "-c", script}, .limits = std::move(limits)};
+  spec.fds[1] = CollectorStream{.name = "stdout"};
+  spec.fds[2] = CollectorStream{.name = "stderr"};
+  return spec;
+}
+
+Report PoolTest::run_shell(const std::string& script, Limits limits) {
+  return run(shell(script, std::move(limits)));
+}
+
+std::string output_of(const Report& report, const std::string& name) {
+  const Output* output = report.output(name);
+  if (output != nullptr) return output->bytes;
+  ADD_FAILURE() << "no output " << name << " in " << describe(report);
+  return {};
+}
+
+std::string describe(const Report& report) {
+  std::string text = outcome_name(report.outcome);
+  if (report.exit_code) text += ", exit code " + std::to_string(*report.exit_code);
+  if (report.signal) text += ", signal " + std::to_string(*report.signal);
+  if (report.error) text += ", " + report.error->message();
+  if (const Output* output = report.output("stderr")) text += ", stderr: " + output->bytes;
+  return text;
+}
+
+}  // namespace hatchery::testing

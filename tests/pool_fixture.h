@@ -1,0 +1,60 @@
+// PoolTest: a real pool on this host's kernel, and the check that nothing of it is left after each
+// test.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pool/pool.h"
+#include "tests/host_features.h"
+
+namespace hatchery::testing {
+
+/// What a pool could leave behind on the host, as text: a test compares before and after.
+struct HostTraces {
+  std::size_t descriptors = 0;         ///< Open in this process.
+  std::vector<std::string> mounts;     ///< Of this mount namespace.
+  std::vector<std::string> processes;  ///< Children of this process, and all with a slot's uid.
+  std::vector<std::string> cgroups;    ///< Directories below hatchery/<pool name>.
+  bool operator==(const HostTraces&) const = default;
+};
+
+/// `config` says which names and uids are the pool's.
+HostTraces host_traces(const PoolConfig& config);
+
+class PoolTest : public ::testing::Test {
+ public:
+  /// Two slots, a name and uids that no other test process has.
+  static PoolConfig small_config();
+
+ protected:
+  void SetUp() override;
+  /// Ends the pool and fails when it left something.
+  void TearDown() override;
+
+  /// The test's pool, made of `config` when it is first asked for.
+  Pool& pool();
+  /// What became of one job.
+  Report run(JobSpec spec);
+  /// The same of `sh -c script`, stdout and stderr collected as "stdout" and "stderr".
+  Report run_shell(const std::string& script, Limits limits = {});
+  static JobSpec shell(const std::string& script, Limits limits = {});
+
+  /// To change before pool() is called.
+  PoolConfig config = small_config();
+  Profile& profile() { return config.profiles.front(); }
+
+ private:
+  HostTraces before_;
+  std::unique_ptr<Pool> pool_;
+};
+
+/// The bytes of that output; fails the test when there is none.
+std::string output_of(const Report& report, const std::string& name = "stdout");
+/// For messages: outcome, exit, error and stderr in a line.
+std::string describe(const Report& report);
+
+}  // namespace hatchery::testing
