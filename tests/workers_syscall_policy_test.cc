@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 #include <linux/audit.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -23,6 +23,13 @@ using ::testing::HasSubstr;
 constexpr std::uint32_t kRefused = SECCOMP_RET_ERRNO | EPERM;
 constexpr std::uint32_t kAbsent = SECCOMP_RET_ERRNO | ENOSYS;
 constexpr std::uint64_t kHighGarbage = 0xdead'beef'0000'0000;
+
+/// -1 when this architecture has no such call.
+long number_of(const std::string& name) {
+  for (long number = 0; number < 600; ++number)
+    if (syscall_name(AUDIT_ARCH_X86_64, number) == name) return number;
+  return -1;
+}
 
 CompiledPolicy compiled(const SyscallPolicy& policy) {
   Result<CompiledPolicy> result = compile_syscall_policy(policy);
@@ -60,8 +67,7 @@ std::string json_error(const std::string& json) {
 TEST(DefaultSyscallPolicy, AllowsWhatProgramsNeed) {
   for (const char* name :
        {"read", "openat", "execve", "mmap", "futex", "exit_group", "statx", "getrandom", "rseq"})
-    EXPECT_EQ(answer(default_compiled(), seccomp_syscall_resolve_name(name)), SECCOMP_RET_ALLOW)
-        << name;
+    EXPECT_EQ(answer(default_compiled(), number_of(name)), SECCOMP_RET_ALLOW) << name;
 }
 
 TEST(DefaultSyscallPolicy, RefusesWhatDockerRefusesAndMore) {
@@ -124,7 +130,7 @@ TEST(DefaultSyscallPolicy, RefusesWhatDockerRefusesAndMore) {
                            "chroot",
                            "process_madvise",
                            "_sysctl"}) {
-    const int number = seccomp_syscall_resolve_name(name);
+    const long number = number_of(name);
     if (number < 0) continue;  // Not a call of this architecture.
     EXPECT_EQ(answer(default_compiled(), number), kRefused) << name;
   }
@@ -133,6 +139,28 @@ TEST(DefaultSyscallPolicy, RefusesWhatDockerRefusesAndMore) {
 TEST(DefaultSyscallPolicy, RefusesEveryNumberThatIsNoCall) {
   for (const long number : {335L, 336L, 423L, 468L, 512L, 1000L, 100000L, 0x3fff'ffffL, -1L, -5L})
     EXPECT_EQ(answer(default_compiled(), number), kRefused) << number;
+}
+
+TEST(DefaultSyscallPolicy, AnswersEachCallAsItsTableSays) {
+  const SyscallPolicy policy = default_syscall_policy(SyscallAction::kErrno);
+  for (long number = 0; number < 1000; ++number) {
+    const std::string name = syscall_name(AUDIT_ARCH_X86_64, number);
+    std::uint32_t expected = kRefused;
+    bool depends_on_arguments = false;
+    for (const SyscallRule& rule : policy.rules) {
+      if (std::find(rule.names.begin(), rule.names.end(), name) == rule.names.end()) continue;
+      depends_on_arguments |= !rule.args.empty();
+      expected = rule.action == SyscallAction::kAllow
+                     ? SECCOMP_RET_ALLOW
+                     : SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(rule.errnum);
+    }
+    if (depends_on_arguments) continue;
+    EXPECT_EQ(answer(default_compiled(), number), expected) << number << ' ' << name;
+  }
+}
+
+TEST(DefaultSyscallPolicy, IsSmallSinceEveryWorkerLoadsIt) {
+  EXPECT_LT(default_compiled().instructions.size(), 250U);
 }
 
 TEST(DefaultSyscallPolicy, AnswersAbsentToCallsThatProgramsProbe) {

@@ -74,9 +74,9 @@ bool move(Machine& machine, const sock_filter& code) noexcept {
 
 /// `readable` bytes of `call` are known; a load beyond them stops the run.
 FilterStop run(std::span<const std::uint64_t> filter, const seccomp_data& call,
-               std::size_t readable) noexcept {
+               std::size_t readable, std::size_t from) noexcept {
   Machine machine;
-  for (std::size_t at = 0; at < filter.size(); ++at) {
+  for (std::size_t at = from; at < filter.size(); ++at) {
     const sock_filter code = unpack_instruction(filter[at]);
     switch (BPF_CLASS(code.code)) {
       case BPF_RET: return {BPF_RVAL(code.code) == BPF_A ? machine.a : code.k, at};
@@ -112,15 +112,15 @@ std::uint64_t pack_instruction(sock_filter instruction) noexcept {
 }
 
 std::uint32_t run_filter(std::span<const std::uint64_t> filter, const seccomp_data& call) noexcept {
-  return run(filter, call, sizeof call).result.value_or(SECCOMP_RET_KILL_PROCESS);
+  return run(filter, call, sizeof call, 0).result.value_or(SECCOMP_RET_KILL_PROCESS);
 }
 
 FilterStop run_filter_without_arguments(std::span<const std::uint64_t> filter, std::uint32_t arch,
-                                        std::uint32_t number) noexcept {
+                                        std::uint32_t number, std::size_t from) noexcept {
   seccomp_data call{};
   call.nr = static_cast<int>(number);
   call.arch = arch;
-  return run(filter, call, offsetof(seccomp_data, instruction_pointer));
+  return run(filter, call, offsetof(seccomp_data, instruction_pointer), from);
 }
 
 }  // namespace hatchery

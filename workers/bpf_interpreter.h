@@ -28,9 +28,9 @@ struct FilterStop {
 /// SECCOMP_RET_KILL_PROCESS.
 std::uint32_t run_filter(std::span<const std::uint64_t> filter, const seccomp_data& call) noexcept;
 
-/// Follows the filter as far as it asks for no argument; this is what the kernel does for its cache
-/// of calls that are always allowed (since 5.11).
+/// Follows the filter, from instruction `from` on, as far as it asks for no argument; this is what
+/// the kernel does for its cache of calls that are always allowed (since 5.11).
 FilterStop run_filter_without_arguments(std::span<const std::uint64_t> filter, std::uint32_t arch,
-                                        std::uint32_t number) noexcept;
+                                        std::uint32_t number, std::size_t from = 0) noexcept;
 
 }  // namespace hatchery

@@ -16,6 +16,7 @@
 
 #include "core/fd.h"
 #include "workers/bpf_interpreter.h"
+#include "workers/bpf_shrink.h"
 
 namespace hatchery {
 namespace {
@@ -326,7 +327,8 @@ Result<std::vector<std::uint64_t>> Compiler::run() {
 Result<CompiledPolicy> compile_syscall_policy(const SyscallPolicy& policy) {
   Result<std::vector<std::uint64_t>> program = Compiler(policy).run();
   if (!program) return std::move(program).error();
-  CompiledPolicy compiled{.instructions = *std::move(program)};
+  const std::uint32_t native = ::seccomp_arch_native();
+  CompiledPolicy compiled{.instructions = shrink_filter(*program, native)};
   if (compiled.instructions.size() > BPF_MAXINSNS)
     return compile_error("rules", E2BIG,
                          std::to_string(compiled.instructions.size()) +
@@ -337,7 +339,6 @@ Result<CompiledPolicy> compile_syscall_policy(const SyscallPolicy& policy) {
       compiled.instructions.begin(), compiled.instructions.end(), [](std::uint64_t word) {
         return is_return(unpack_instruction(word), SECCOMP_RET_USER_NOTIF);
       });
-  const std::uint32_t native = ::seccomp_arch_native();
   compiled.loads_before_job =
       std::all_of(kWorkerCalls.begin(), kWorkerCalls.end(), [&](long number) {
         const FilterStop stop = run_filter_without_arguments(compiled.instructions, native,
