@@ -27,8 +27,8 @@ Result<LauncherLink> LauncherLink::start(const std::string& zygote_path) {
   LauncherLink link;
   link.socket_ = UniqueFd(pair[0]);
   // dup2 onto itself would keep close-on-exec: a number that is certainly another.
-  const UniqueFd theirs(::fcntl(pair[1], F_DUPFD_CLOEXEC, kLauncherSocketFd + 1));
-  ::close(pair[1]);
+  const UniqueFd low(pair[1]);
+  const UniqueFd theirs(::fcntl(low.get(), F_DUPFD_CLOEXEC, kLauncherSocketFd + 1));
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);

@@ -137,7 +137,7 @@ TEST(Tidy, BannedCallsAreNotMade) {
       {.call = R"(\b(u|nano)?sleep\(|sleep_(for|until)\()",
        .replacement = "a wait on a descriptor with a deadline",
        .folders = {"core", "workers", "pool", "tests"}},
-      {.call = R"(::close\()",
+      {.call = R"((^|[^\w])::close\()",
        .replacement = "UniqueFd",
        .folders = {"core", "pool"},
        .except = {"core/fd.h"}},

@@ -247,13 +247,16 @@ TEST(SyscallPolicyJson, ReadsTheFormOfTheRuntimeSpec) {
 TEST(SyscallPolicyJson, AppliesDockersConditionsForAJobWithoutCapabilities) {
   const CompiledPolicy policy = compiled_json(R"({
     "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1,
-    "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"]},
+    "archMap": [{"architecture": "SCMP_ARCH_X86_64",
+                 "subArchitectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"]},
                 {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]}],
     "syscalls": [
       {"names": ["read"], "action": "SCMP_ACT_ALLOW", "comment": "plain"},
       {"names": ["mount"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}},
-      {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errno": "ENOSYS", "excludes": {"caps": ["CAP_SYS_ADMIN"]}},
-      {"names": ["arch_prctl"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["amd64", "arm64"]}},
+      {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errno": "ENOSYS",
+       "excludes": {"caps": ["CAP_SYS_ADMIN"]}},
+      {"names": ["arch_prctl"], "action": "SCMP_ACT_ALLOW",
+       "includes": {"arches": ["amd64", "arm64"]}},
       {"names": ["ptrace"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "4.8"}},
       {"names": ["bpf"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "99.0"}},
       {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "excludes": {"arches": ["s390"]},
@@ -273,7 +276,8 @@ TEST(SyscallPolicyJson, RefusesTheMultiplexerThatWouldHideAFilteredArgument) {
   const std::string rules = R"("syscalls": [{"names": ["socketcall"], "action": "SCMP_ACT_ALLOW"},
       {"names": ["socket"], "action": "SCMP_ACT_ALLOW")";
   const std::string start =
-      R"({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],)";
+      R"({"defaultAction": "SCMP_ACT_ERRNO",
+          "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],)";
   constexpr long kSocketcall = 102;
   const CompiledPolicy free = compiled_json(start + rules + "}]}");
   EXPECT_EQ(answer(free, kSocketcall, {1}, AUDIT_ARCH_I386), SECCOMP_RET_ALLOW);
@@ -310,16 +314,20 @@ TEST(SyscallPolicyJson, NamesFilePathAndRemedyInErrors) {
       {with_rule(R"({"action": "SCMP_ACT_ERRNO"})"), "names no call"},
       {with_rule(R"({"names": [1], "action": "SCMP_ACT_ERRNO"})"), "syscalls[0].names[0]"},
       {with_rule(
-           R"({"names": ["read"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]})"),
+           R"({"names": ["read"], "action": "SCMP_ACT_ERRNO",
+             "args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]})"),
        "syscalls[0].args[0].index"},
       {with_rule(
-           R"({"names": ["read"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": 1, "op": "EQ"}]})"),
+           R"({"names": ["read"], "action": "SCMP_ACT_ERRNO",
+             "args": [{"index": 0, "value": 1, "op": "EQ"}]})"),
        "syscalls[0].args[0].op"},
       {with_rule(
-           R"({"names": ["read"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": -1, "op": "SCMP_CMP_EQ"}]})"),
+           R"({"names": ["read"], "action": "SCMP_ACT_ERRNO",
+             "args": [{"index": 0, "value": -1, "op": "SCMP_CMP_EQ"}]})"),
        "syscalls[0].args[0].value"},
       {with_rule(
-           R"({"names": ["read"], "action": "SCMP_ACT_ERRNO", "includes": {"minKernel": "new"}})"),
+           R"({"names": ["read"], "action": "SCMP_ACT_ERRNO",
+             "includes": {"minKernel": "new"}})"),
        "syscalls[0].includes.minKernel"},
   };
   for (const auto& test : cases)
