@@ -64,7 +64,6 @@ TEST(Histogram, TakesTheWholeRange) {
   EXPECT_EQ(histogram.percentile(100), Nanoseconds(0));
   histogram.add(Nanoseconds::max());
   EXPECT_EQ(histogram.percentile(100), Nanoseconds::max());
-  Histogram random;
   std::mt19937_64 generator(7);
   for (int index = 0; index < 1'000; ++index) {
     const Nanoseconds value(static_cast<std::int64_t>(generator() >> (1 + generator() % 63)));
