@@ -61,7 +61,7 @@ std::vector<CgroupHierarchy> mounted_hierarchies(const std::string& mountinfo) {
 std::string delegated_parent(const CgroupHierarchy& hierarchy, const std::string& self_cgroup) {
   for (const std::string& line : split(self_cgroup, '\n')) {
     if (line.compare(0, 3, "0::") != 0) continue;
-    const std::string group = line.substr(3);
+    std::string group = line.substr(3);
     if (group == "/" || group.find("..") != std::string::npos) return {};
     const std::string path = hierarchy.mount + group;
     char flag[2] = {};

@@ -6,6 +6,7 @@
 
 namespace hatchery {
 
+// NOLINTNEXTLINE(readability-function-size): a table.
 const char* step_name(Step step) noexcept {
   switch (step) {
     case Step::kNone: return "nothing";

@@ -1,6 +1,6 @@
 // Configuration from TOML text. This file knows keys and types and remembers where each key stands;
 // ranges are PoolConfig::validate()'s, whose errors are given that place.
-#define TOML_EXCEPTIONS 0
+#define TOML_EXCEPTIONS 0  // NOLINT(readability-identifier-naming)
 #include <fcntl.h>
 #include <toml++/toml.h>
 #include <unistd.h>

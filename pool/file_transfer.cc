@@ -14,7 +14,7 @@
 namespace hatchery {
 namespace {
 
-constexpr std::size_t kQuickBytes = 64 * 1024;
+constexpr std::size_t kQuickBytes = std::size_t{64} * 1024;
 constexpr std::size_t kQuickFiles = 16;
 constexpr int kDirectoryDepthMax = 64;
 constexpr std::size_t kChunk = 1 << 20;
@@ -189,7 +189,8 @@ class Importer {
       return errno_error(Step::kOpenInput, host_path, ELOOP, "at most 64 directories deep");
     HATCHERY_TRY(make_directory(base_fd, path, mode | 0700));
     const UniqueFd listing_fd(::openat(host_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    DIR* listing = listing_fd.valid() ? ::fdopendir(::dup(listing_fd.get())) : nullptr;
+    DIR* listing =
+        listing_fd.valid() ? ::fdopendir(::fcntl(listing_fd.get(), F_DUPFD_CLOEXEC, 0)) : nullptr;
     if (listing == nullptr) return errno_error(Step::kOpenInput, host_path, errno);
     Result<void> result;
     for (dirent* entry = ::readdir(listing); entry != nullptr && result;

@@ -82,7 +82,7 @@ Result<UidLease> HostState::lease_uid() {
     struct flock lock {};
     lock.l_type = F_WRLCK;
     lock.l_whence = SEEK_SET;
-    lock.l_start = static_cast<off_t>(uid_base_ + index * 2);
+    lock.l_start = static_cast<off_t>(uid_base_) + static_cast<off_t>(index) * 2;
     lock.l_len = 2;
     if (::fcntl(uid_locks_.get(), F_OFD_SETLK, &lock) < 0) {
       if (errno == EAGAIN || errno == EACCES) continue;  // Another pool's.

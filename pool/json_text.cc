@@ -17,11 +17,13 @@ namespace json = boost::json;
 /// the library itself lets the last of two equal keys win in silence.
 class Handler {
  public:
-  // The text is bounded, so what is in it is.
+  // The text is bounded, so what is in it is. The names are Boost.JSON's.
+  // NOLINTBEGIN(readability-identifier-naming)
   static constexpr std::size_t max_object_size = std::numeric_limits<std::size_t>::max();
   static constexpr std::size_t max_array_size = std::numeric_limits<std::size_t>::max();
   static constexpr std::size_t max_key_size = std::numeric_limits<std::size_t>::max();
   static constexpr std::size_t max_string_size = std::numeric_limits<std::size_t>::max();
+  // NOLINTEND(readability-identifier-naming)
 
   Handler() { stack_.reset(); }
   json::value take() { return stack_.release(); }

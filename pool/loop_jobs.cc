@@ -192,6 +192,7 @@ void Loop::hand_over(Slot& slot, Job& job) {
     std::string message(reinterpret_cast<const char*>(&job.plan.header), sizeof job.plan.header);
     if (job.plan.header.body_in_memfd == 0) message += job.plan.body;
     std::vector<int> numbers;
+    numbers.reserve(fds.size());
     for (const UniqueFd& fd : fds) numbers.push_back(fd.get());
     if (raw::send_message(slot.socket.get(), message.data(), message.size(), numbers.data(),
                           numbers.size()) < 0)

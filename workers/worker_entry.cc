@@ -211,7 +211,8 @@ void Worker::place_descriptors() noexcept {
       placed = ::dup2(received_[entry.source], entry.target);
     } else if (entry.source == protocol::kFdNull) {
       if (entry.target > 2) {
-        const int opened = ::open("/dev/null", O_RDWR);
+        // Not close-on-exec: it may get the very number that the job is to have.
+        const int opened = ::open("/dev/null", O_RDWR);  // NOLINT(android-cloexec-open)
         placed = ::dup2(opened, entry.target);
         if (opened >= 0 && opened != entry.target) ::close(opened);
       }

@@ -69,11 +69,11 @@ void BatchWriter::run() {
       if (items_.empty()) return;
       items.swap(items_);
     }
-    write_items(std::move(items));
+    write_items(items);
   }
 }
 
-void BatchWriter::write_items(std::vector<Item> items) {
+void BatchWriter::write_items(const std::vector<Item>& items) {
   std::string text;
   std::uint64_t lines = 0;
   for (const Item& item : items) {

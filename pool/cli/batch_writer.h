@@ -69,7 +69,7 @@ class BatchWriter {
 
   void put_item(Item item);
   void run();
-  void write_items(std::vector<Item> items);
+  void write_items(const std::vector<Item>& items);
   std::string format(const Item& item);
 
   const int fd_;

@@ -2,8 +2,11 @@
 // turns what the parser throws into messages and statuses.
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
+#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -132,6 +135,12 @@ int run_command(int argc, char** argv) {
 int main(int argc, char** argv) {
   // A closed pipe is an error of write(2), with a message, and not a silent death.
   ::signal(SIGPIPE, SIG_IGN);
-  hatchery::cli::set_up_messages();
-  return hatchery::cli::run_command(argc, argv);
+  try {
+    hatchery::cli::set_up_messages();
+    return hatchery::cli::run_command(argc, argv);
+  } catch (const std::exception& exception) {
+    // Memory ran out, or a library met what it can't handle: the pool's jobs die with this process.
+    ::dprintf(STDERR_FILENO, "hatchery: internal error: %s\n", exception.what());
+    return hatchery::cli::kExitInternalError;
+  }
 }

@@ -263,7 +263,7 @@ void Judge::handle(Event event) {
   }
   Run& run = runs_[key.run];
   if (key.kind == JobKind::kCompile) {
-    if (!ended_by_us) on_compiled(run, std::move(first));
+    if (!ended_by_us) on_compiled(run, first);
     return;
   }
   if (cancelled) {
@@ -302,7 +302,7 @@ void Judge::on_validator_compiled(const Report& report) {
   validator_ready_ = true;
 }
 
-void Judge::on_compiled(Run& run, Report report) {
+void Judge::on_compiled(Run& run, const Report& report) {
   run.result.compile = figures_of(report);
   run.result.diagnostics = diagnostics_of(report);
   Finding finding = finding_of_compile(report, !run.program.language->binary.empty());

@@ -97,7 +97,7 @@ class Judge {
   void take_events();
   void handle(Event event);
   void on_validator_compiled(const Report& report);
-  void on_compiled(Run& run, Report report);
+  void on_compiled(Run& run, const Report& report);
   void on_ran(Run& run, const JobKey& key, Report report);
   void record(Run& run, std::size_t test, Finding finding);
   void begin_tests(Run& run, const Report* compile_report);

@@ -1,6 +1,6 @@
 // The reader of language files. Keys and types are checked here, all of them, so that nothing wrong
 // is met while judging.
-#define TOML_EXCEPTIONS 0
+#define TOML_EXCEPTIONS 0  // NOLINT(readability-identifier-naming)
 #include "pool/cli/judge/language.h"
 
 #include <fmt/format.h>

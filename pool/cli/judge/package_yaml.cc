@@ -54,7 +54,7 @@ std::vector<std::string> words(const std::string& text) {
 /// A YAML file whose top is a map, or empty.
 class File {
  public:
-  File(YAML::Node root, std::string name) : root_(std::move(root)), name_(std::move(name)) {}
+  File(const YAML::Node& root, std::string name) : root_(root), name_(std::move(name)) {}
 
   static Result<File> parse(std::string_view text, const std::string& name) {
     YAML::Node root;
@@ -68,7 +68,7 @@ class File {
     } catch (const std::exception& exception) {
       return Error{Step::kReadPackage, name, 0, exception.what(), "correct the YAML"};
     }
-    File file(std::move(root), name);
+    File file(root, name);
     if (file.root_.IsMap() || file.root_.IsNull()) return file;
     return file.error(file.root_, "", "is no map of keys and values", "give lines \"key: value\"");
   }

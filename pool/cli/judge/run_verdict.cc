@@ -148,7 +148,7 @@ Finding finding_of_validator(const Report& report) {
 Finding finding_of_interaction(const Report& submission, const Report& validator,
                                const Language& language) {
   if (is_ours(submission)) return finding_of_run(submission, language);
-  const Finding said = finding_of_validator(validator);
+  Finding said = finding_of_validator(validator);
   if (is_ours(validator)) return said;
   const bool closed_pipe = died_of_closed_pipe(submission);
   if (rejects(validator) && (ended_first(validator, submission) || closed_pipe)) return said;

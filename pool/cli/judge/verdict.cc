@@ -91,6 +91,7 @@ Result<Expectation> expectation_of_words(std::string_view list, const std::strin
                                     [&](const ResultWord& entry) { return entry.word == word; });
     if (known == kResultWords.end()) {
       std::vector<std::string_view> words;
+      words.reserve(kResultWords.size());
       for (const ResultWord& entry : kResultWords) words.push_back(entry.word);
       return Error{Step::kReadPackage, where, 0, quote(word) + " is no result",
                    suggest_name(word, words)};
