@@ -1,20 +1,16 @@
 // Configuration from TOML text. This file knows keys and types and remembers where each key stands;
 // ranges are PoolConfig::validate()'s, whose errors are given that place.
-#define TOML_EXCEPTIONS 0  // NOLINT(readability-identifier-naming)
-#include <fcntl.h>
-#include <toml++/toml.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <map>
 #include <utility>
 
-#include "core/fd.h"
+#include "core/files.h"
 #include "pool/config.h"
 #include "pool/limits.h"
 #include "pool/nearest_name.h"
+#include "pool/toml_parse.h"
 #include "pool/units.h"
 
 namespace hatchery {
@@ -404,13 +400,9 @@ PoolConfig read_config(Reading& reading, const toml::table& table) {
 
 Result<PoolConfig> config_from_toml(std::string_view text, const std::string& file_name) {
   Reading reading(file_name);
-  const toml::parse_result parsed = toml::parse(text, file_name);
-  if (!parsed) {
-    const toml::parse_error& error = parsed.error();
-    return Error{Step::kParseConfig, reading.place(error.source().begin), 0,
-                 std::string(error.description()), "correct the TOML at that place"};
-  }
-  PoolConfig config = read_config(reading, parsed.table());
+  const Result<toml::table> parsed = parse_toml(text, file_name);
+  if (!parsed) return parsed.error();
+  PoolConfig config = read_config(reading, *parsed);
   if (reading.failed()) return reading.take_error();
   Result<void> valid = config.validate();
   if (!valid) return reading.with_place(std::move(valid).error());
@@ -418,20 +410,10 @@ Result<PoolConfig> config_from_toml(std::string_view text, const std::string& fi
 }
 
 Result<PoolConfig> config_from_file(const std::string& path) {
-  constexpr const char* kRemedy = "give the path of a readable TOML file";
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file.valid()) return errno_error(Step::kReadFile, path, errno, kRemedy);
-  std::string text;
-  std::vector<char> buffer(64U << 10U);
-  while (true) {
-    const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno_error(Step::kReadFile, path, errno, kRemedy);
-    if (got == 0) break;
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-    if (text.size() > kFileBytesMax) return errno_error(Step::kReadFile, path, EFBIG, kRemedy);
-  }
-  return config_from_toml(text, path);
+  const Result<std::string> text = read_whole_file(path, kFileBytesMax);
+  if (text) return config_from_toml(*text, path);
+  return errno_error(Step::kReadFile, path, text.error().errnum,
+                     "give the path of a readable TOML file");
 }
 
 }  // namespace hatchery

@@ -379,6 +379,26 @@ void expect_same(const Profile& left, const Profile& right) {
   EXPECT_EQ(left.slot_idle_ms, right.slot_idle_ms);
 }
 
+// toml++ by itself runs into undefined behaviour over them: found by fuzzing.
+TEST(ConfigFromToml, RefusesLettersBeyondAsciiInBareKeysWithTheirPlace) {
+  for (const char* key : {"gr\xC3\xB6\xC3\x9F\x65", "x\xEF\xBA\xBF", "\xC7\x9B"}) {
+    const auto refused = config_from_toml(std::string("queue_max = 1\n") + key + " = 1", "f");
+    ASSERT_FALSE(refused) << key;
+    EXPECT_THAT(refused.error().object, ::testing::HasSubstr("f:2:"));
+  }
+}
+
+TEST(ConfigFromToml, TakesAnyCharacterInStringsAndComments) {
+  const auto config = config_from_toml(
+      "\xEF\xBB\xBF# gr\xC3\xB6\xC3\x9F"
+      "er\n[[profile]]\nhostname = \"h\"\n"
+      "env = ['A=\xC3\xB6', \"B=\\\"\xC7\x9B\", \"\"\"C=\xEF\xBA\xBF\"\"\"\"]\n",
+      "f");
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_EQ(config->profiles[0].env,
+            (std::vector<std::string>{"A=\xC3\xB6", "B=\"\xC7\x9B", "C=\xEF\xBA\xBF\""}));
+}
+
 TEST(ConfigToToml, IsReadBackAsTheSameConfiguration) {
   const Result<PoolConfig> full = config_from_toml(kFull, "full");
   ASSERT_TRUE(full);

@@ -1,10 +1,8 @@
 // The reader of language files. Keys and types are checked here, all of them, so that nothing wrong
 // is met while judging.
-#define TOML_EXCEPTIONS 0  // NOLINT(readability-identifier-naming)
 #include "pool/cli/judge/language.h"
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,6 +13,7 @@
 #include "pool/cli/judge/java_source.h"
 #include "pool/cli/judge/language_builtin.h"
 #include "pool/nearest_name.h"
+#include "pool/toml_parse.h"
 
 namespace hatchery::judge {
 namespace {
@@ -288,13 +287,9 @@ LanguageList LanguageList::built_in() {
 }
 
 Result<void> LanguageList::add(std::string_view toml_text, const std::string& file_name) {
-  const toml::parse_result parsed = toml::parse(toml_text, file_name);
-  if (!parsed) {
-    const toml::source_position& at = parsed.error().source().begin;
-    return Error{Step::kParseConfig, fmt::format("{}:{}:{}", file_name, at.line, at.column), 0,
-                 std::string(parsed.error().description()), "see README, \"Languages\""};
-  }
-  const toml::table& root = parsed.table();
+  const Result<toml::table> parsed = parse_toml(toml_text, file_name);
+  if (!parsed) return parsed.error();
+  const toml::table& root = *parsed;
   for (const auto& [key, node] : root) {
     if (key.str() == "language" && node.is_array_of_tables()) continue;
     return Error{Step::kParseConfig,

@@ -13,6 +13,30 @@
 namespace hatchery::judge {
 namespace {
 
+/// Of the original format and its successors; those that judging doesn't need are only known.
+const std::vector<std::string_view> kProblemKeys = {"name",
+                                                    "uuid",
+                                                    "version",
+                                                    "type",
+                                                    "author",
+                                                    "credits",
+                                                    "source",
+                                                    "source_url",
+                                                    "license",
+                                                    "rights_owner",
+                                                    "embargo_until",
+                                                    "limits",
+                                                    "validation",
+                                                    "validator_flags",
+                                                    "keywords",
+                                                    "grading",
+                                                    "scoring",
+                                                    "languages",
+                                                    "libraries",
+                                                    "constants",
+                                                    "allow_file_writing",
+                                                    "problem_format_version"};
+
 const std::vector<std::string_view> kLimitKeys = {"time_limit",
                                                   "time_multiplier",
                                                   "time_multipliers",
@@ -149,18 +173,24 @@ Result<void> read_mib(const File& file, const YAML::Node& limits, const char* ke
   return {};
 }
 
+/// A key that nobody knows is a slip more often than another tool's.
+void warn_of_unknown_keys(const File& file, const YAML::Node& map, const std::string& prefix,
+                          const std::vector<std::string_view>& known, ProblemYaml& problem) {
+  for (const auto& entry : map) {
+    const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "?";
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    problem.warnings.push_back(fmt::format("{}: {}{} is unknown and ignored; {}",
+                                           file.place(entry.first), prefix, key,
+                                           suggest_name(key, known)));
+  }
+}
+
 Result<void> read_limits(const File& file, ProblemYaml& problem) {
   const YAML::Node limits = File::find(file.root(), "limits");
   if (limits.IsNull()) return {};
   if (!limits.IsMap())
     return file.error(limits, "limits", "is no map", "give \"memory: 512\" lines");
-  for (const auto& entry : limits) {
-    const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "?";
-    if (std::find(kLimitKeys.begin(), kLimitKeys.end(), key) != kLimitKeys.end()) continue;
-    problem.warnings.push_back(fmt::format("{}: limits.{} is unknown and ignored; {}",
-                                           file.place(entry.first), key,
-                                           suggest_name(key, kLimitKeys)));
-  }
+  warn_of_unknown_keys(file, limits, "limits.", kLimitKeys, problem);
   PackageLimits& into = problem.limits;
   HATCHERY_TRY(read_seconds(file, limits, "time_limit", into.time));
   HATCHERY_TRY(read_mib(file, limits, "memory", into.memory_bytes));
@@ -230,6 +260,7 @@ Result<ProblemYaml> read_problem_yaml(std::string_view text, const std::string& 
   if (!file) return std::move(file).error();
   ProblemYaml problem;
   problem.name = read_name(*file);
+  if (file->root().IsMap()) warn_of_unknown_keys(*file, file->root(), "", kProblemKeys, problem);
   HATCHERY_TRY(read_validation(*file, problem));
   HATCHERY_TRY(read_type(*file, problem));
   Result<std::vector<std::string>> flags =
