@@ -56,14 +56,11 @@ const char* step_name(Step step) noexcept {
     case Step::kSlotForbidUserNamespaces: return "slot: forbid nested user namespaces";
     case Step::kSlotSnapshotNetwork: return "slot: read network counters";
     case Step::kSlotSharePage: return "slot: map page shared with workers";
-    case Step::kSlotSyscallPolicy: return "slot: read system call policy";
-    case Step::kResetKillAll: return "reset: kill what is left";
     case Step::kResetTmpfs: return "reset: mount fresh tmpfs";
     case Step::kResetPids: return "reset: restart process ids";
     case Step::kResetNetwork: return "reset: fresh network namespace";
     case Step::kResetSendDirectory: return "reset: open working directory";
     case Step::kWorkerClone: return "worker: clone";
-    case Step::kWorkerDeathSignal: return "worker: set parent-death signal";
     case Step::kWorkerOomScore: return "worker: set OOM score";
     case Step::kWorkerCgroupNamespace: return "worker: unshare cgroup namespace";
     case Step::kWorkerSession: return "worker: start session";
@@ -81,7 +78,6 @@ const char* step_name(Step step) noexcept {
     case Step::kWorkerDescriptors: return "worker: place file descriptors";
     case Step::kWorkerCloseDescriptors: return "worker: close other file descriptors";
     case Step::kWorkerRlimit: return "worker: set rlimit";
-    case Step::kWorkerAffinity: return "worker: set CPU affinity";
     case Step::kWorkerLabel: return "worker: set SELinux label";
     case Step::kWorkerChangeDirectory: return "worker: change directory";
     case Step::kWorkerExec: return "worker: execute command";

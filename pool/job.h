@@ -87,6 +87,10 @@ struct CallerFdStream {
 struct PipeStream {
   std::size_t pipe;
   bool write;
+  /// The pool keeps a copy of this end until the end of this job is recorded: the job at the other
+  /// end can't see it closed, and end because of it, and yet come first in Report::end_order. A job
+  /// that closes the end and lives on is not noticed either: for dialogues, not for filters.
+  bool held = false;
 };
 /// The same open file as another descriptor of this job ("2>&1").
 struct SameAsStream {

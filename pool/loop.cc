@@ -179,7 +179,7 @@ void Loop::announce_if_ready() {
   if (!opened_) return;
   for (const ProfileState& state : profiles_) {
     if (!state.ready.empty()) continue;
-    if (state.failures == 0) return;  // Still starting.
+    if (state.failures == 0 || state.starting > 0) return;
     opened_->set_value(*state.last_failure);
     opened_.reset();
     stopping_ = true;
@@ -194,7 +194,8 @@ void Loop::turn() {
   run_posted();
   const std::int64_t now_ns = monotonic_ns();
   fire_timers(now_ns);
-  if (now_ns >= housekeeping_due_ns_) housekeeping(now_ns);
+  if (stopping_) shut_down(now_ns);
+  if (now_ns >= housekeeping_due_ns_ && !killing_all_) housekeeping(now_ns);
   schedule();
   announce_if_ready();
   forget_dead_slots();
@@ -209,7 +210,6 @@ void Loop::sleep_until_something() {
   std::optional<std::int64_t> deadline = next_deadline();
   // With something waiting already, only reap what is there.
   if (!submissions_.prepare_sleep() || has_posted_ || !finished_.empty()) deadline = 0;
-  if (stopping_ && !killing_all_) deadline = std::min(deadline.value_or(INT64_MAX), stop_due_ns_);
   const Result<void> waited = ring_->run_once(deadline);
   HATCHERY_CHECK(waited.has_value());
   submissions_.awake();
@@ -236,6 +236,7 @@ void Loop::set_due(Slot& slot) {
   const auto earlier = [&due_ns](std::int64_t other) {
     if (other != 0 && (due_ns == 0 || other < due_ns)) due_ns = other;
   };
+  earlier(slot.park_due_ns);
   if (slot.job != nullptr) {
     earlier(slot.job->cpu_due_ns);
     earlier(slot.job->wall_due_ns);
@@ -249,8 +250,13 @@ void Loop::set_due(Slot& slot) {
 }
 
 std::optional<std::int64_t> Loop::next_deadline() const {
-  std::int64_t deadline = housekeeping_due_ns_;
-  if (!due_.empty()) deadline = std::min(deadline, due_.begin()->first);
+  std::optional<std::int64_t> deadline;
+  const auto earlier = [&deadline](std::int64_t other) {
+    deadline = std::min(deadline.value_or(other), other);
+  };
+  if (!due_.empty()) earlier(due_.begin()->first);
+  if (!killing_all_) earlier(housekeeping_due_ns_);
+  if (stopping_ && !killing_all_) earlier(stop_due_ns_);
   return deadline;
 }
 
@@ -261,6 +267,12 @@ void Loop::fire_timers(std::int64_t now_ns) {
     slot.due_ns = 0;
     if (slot.lost_due_ns != 0 && slot.lost_due_ns <= now_ns)
       give_up_zygote(slot);
+    else if (slot.park_due_ns != 0 && slot.park_due_ns <= now_ns)
+      lose(slot, Error{.step = Step::kReceiveMessage,
+                       .object = "from the zygote of slot " + std::to_string(slot.number),
+                       .errnum = ETIMEDOUT,
+                       .detail = "it does not get its slot ready",
+                       .remedy = "the slot is replaced; was the zygote stopped?"});
     else if (slot.job != nullptr)
       check_limits(slot, *slot.job, now_ns);
     set_due(slot);
@@ -269,21 +281,18 @@ void Loop::fire_timers(std::int64_t now_ns) {
 
 void Loop::housekeeping(std::int64_t now_ns) {
   housekeeping_due_ns_ = now_ns + kHousekeepingNs;
-  if (!stopping_) {
-    retire_idle(now_ns);
-    for (std::size_t i = 0; i < profiles_.size(); ++i) start_slots(i);
-    for (const ProfileState& state : profiles_)
-      if (state.retry_due_ns > now_ns)
-        housekeeping_due_ns_ = std::min(housekeeping_due_ns_, state.retry_due_ns);
-    return;
-  }
+  retire_idle(now_ns);
+  for (std::size_t i = 0; i < profiles_.size(); ++i) start_slots(i);
+  for (const ProfileState& state : profiles_)
+    if (state.retry_due_ns > now_ns)
+      housekeeping_due_ns_ = std::min(housekeeping_due_ns_, state.retry_due_ns);
+}
+
+void Loop::shut_down(std::int64_t now_ns) {
   if (stop_due_ns_ == 0)
     stop_due_ns_ = now_ns + static_cast<std::int64_t>(setup_.config.shutdown_ms) * 1'000'000;
   const bool nothing_left = live_.empty() && submissions_.count() == 0;
-  if (killing_all_ || (!nothing_left && now_ns < stop_due_ns_)) {
-    housekeeping_due_ns_ = now_ns + kHousekeepingNs / 100;
-    return;
-  }
+  if (killing_all_ || (!nothing_left && now_ns < stop_due_ns_)) return;
   killing_all_ = true;
   std::vector<JobTicket> tickets;
   for (const auto& [ticket, submission] : live_) tickets.push_back(ticket);

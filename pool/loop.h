@@ -1,7 +1,7 @@
 // Loop: the pool's one thread that owns the ring, the slots and the running jobs. Events come in
 // from the ring, the submission queue and posted calls; what follows from each is written in
-// loop_slots.cc (life of a slot) and loop_jobs.cc (life of a job). Runs in: pool. Thread: its own,
-// except where said.
+// loop_slots.cc (life of a slot), loop_place.cc and loop_jobs.cc (life of a job). Runs in: pool.
+// Thread: its own, except where said.
 #pragma once
 
 #include <atomic>
@@ -31,6 +31,8 @@
 #include "pool/submission_queue.h"
 
 namespace hatchery {
+
+struct SlotDirectories;
 
 /// One profile's share of the pool.
 struct ProfileState {
@@ -89,6 +91,7 @@ class Loop {
   void post(std::function<void()> call);
   void listen_for_wakeups();
   void housekeeping(std::int64_t now_ns);
+  void shut_down(std::int64_t now_ns);
   void fire_timers(std::int64_t now_ns);
   void set_due(Slot& slot);
   std::optional<std::int64_t> next_deadline() const;
@@ -111,6 +114,8 @@ class Loop {
   void on_zygote_dead(Slot& slot);
   void give_up_zygote(Slot& slot);
   void remove_slot(Slot& slot);
+  /// Puts it once into the list that forget_dead_slots() works off.
+  void bury(Slot& slot);
   void forget_dead_slots();
   void retire_idle(std::int64_t now_ns);
   void fail_queue(ProfileState& state);
@@ -130,6 +135,8 @@ class Loop {
   void listen_to_collector(Slot& slot, Job& job, Collector& collector);
   void drain_collector(Slot* slot, Job& job, Collector& collector);
   void on_ended(Slot& slot, const protocol::Ended& ended);
+  static SlotDirectories directories_of(const Slot& slot, const Job& job);
+  static void record_end(Job& job);
   void collect(Slot& slot, Job& job);
   void report(Slot& slot, Job& job);
   void never_ran(Job& job, Outcome outcome, std::optional<Error> error);
@@ -189,5 +196,9 @@ class Loop {
 };
 
 std::int64_t monotonic_ns();
+
+inline Nanoseconds since(std::int64_t from_ns, std::int64_t to_ns) {
+  return Nanoseconds(to_ns > from_ns ? to_ns - from_ns : 0);
+}
 
 }  // namespace hatchery

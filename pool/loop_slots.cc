@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "pool/loop.h"
 #include "workers/raw.h"
@@ -19,6 +20,8 @@ constexpr std::int64_t kRetryFirstNs = 50'000'000;
 constexpr std::int64_t kRetryMaxNs = 5'000'000'000;
 constexpr std::int64_t kZygoteDeathNs = 5'000'000'000;
 constexpr std::uint32_t kRemoveWaitMs = 5'000;
+/// From the order to start a slot to its first parked worker: far beyond any busy host.
+constexpr std::int64_t kStartNs = 30'000'000'000;
 
 void send_signal(int pidfd, int number) {
   // ESRCH: it is dead already, which is what was wanted.
@@ -31,6 +34,8 @@ Error failure_error(const protocol::Failure& failure, const Profile& profile) {
   const char* remedy = "see `hatchery doctor`";
   if (failure.step == Step::kSlotClone && failure.errnum == ENOSPC)
     remedy = "raise user.max_user_namespaces and the other user.max_*_namespaces";
+  if (failure.step == Step::kSlotMakeMountPoint && !profile.root_directory.empty())
+    remedy = "root_directory must hold proc, dev, tmp, w and the target of each bind";
   return errno_error(failure.step, object, failure.errnum, remedy);
 }
 
@@ -128,9 +133,10 @@ void Loop::on_launcher_message(int result) {
 
 void Loop::start_slots(std::size_t profile) {
   ProfileState& state = profiles_[profile];
-  if (stopping_ || monotonic_ns() < state.retry_due_ns) return;
+  if (killing_all_ || monotonic_ns() < state.retry_due_ns) return;
   SlotDemand demand;
-  demand.minimum = state.profile->slots_min;
+  // While the pool drains, only for jobs that still wait.
+  demand.minimum = stopping_ ? 0 : state.profile->slots_min;
   demand.maximum = state.profile->slots_max;
   demand.alive = state.alive;
   demand.starting = state.starting;
@@ -192,7 +198,9 @@ void Loop::start_slot(std::size_t profile) {
   message.v1_count = static_cast<std::uint32_t>(slot.cgroup->v1_procs().size());
   for (const UniqueFd& procs : slot.cgroup->v1_procs()) fds.push_back(procs.get());
   if (Result<void> sent = launcher_.send(message, fds); !sent)
-    slot_start_failed(slot, std::move(sent).error());
+    return slot_start_failed(slot, std::move(sent).error());
+  slot.park_due_ns = monotonic_ns() + kStartNs;
+  set_due(slot);
 }
 
 void Loop::slot_start_failed(Slot& slot, Error error) {
@@ -245,14 +253,16 @@ void Loop::on_parked(Slot& slot, const protocol::Parked& parked) {
 void Loop::slot_becomes_ready(Slot& slot) {
   ProfileState& state = profiles_[slot.profile];
   slot.apply(SlotEvent::kParked);
+  slot.park_due_ns = 0;
+  set_due(slot);
   slot.ready_since_ns = monotonic_ns();
   if (!slot.ever_ready) {
     slot.ever_ready = true;
     --state.starting;
+    state.failures = 0;
+    state.retry_due_ns = 0;
     slot.cgroup->set_idle_baseline();
   }
-  state.failures = 0;
-  state.retry_due_ns = 0;
   if (killing_all_) return lose(slot, Error{.detail = "the pool shuts down"});
   state.ready.push_back(&slot);
   ++ready_count_;
@@ -279,6 +289,7 @@ void Loop::lose(Slot& slot, Error why) {
   if (!stopping_ && why.step != Step::kNone) ++replaced_;
   slot.failure = std::move(why);
   slot.apply(SlotEvent::kLost);
+  slot.park_due_ns = 0;
   send_signal(slot.zygote_pidfd.get(), SIGKILL);
   if (slot.received) ring_->cancel(*slot.received);
   if (!slot.zygote_pidfd.valid()) return on_zygote_dead(slot);
@@ -304,13 +315,14 @@ void Loop::on_zygote_dead(Slot& slot) {
     }
   }
   set_due(slot);
-  if (!slot.porter_busy) dead_.push_back(&slot);
+  if (!slot.porter_busy) bury(slot);
 }
 
 void Loop::give_up_zygote(Slot& slot) {
   // In an uninterruptible sleep: SIGKILL is pending, the report can't wait for ever. Its groups
-  // stay, for the next start.
+  // stay, for the next start, and its uids, for nobody.
   slot.lost_due_ns = 0;
+  slot.given_up = true;
   if (slot.zygote_died) ring_->cancel(*slot.zygote_died);
   slot.failure = Error{.step = Step::kRemoveCgroup,
                        .object = "slot " + std::to_string(slot.number),
@@ -326,12 +338,9 @@ void Loop::remove_slot(Slot& slot) {
   const auto removed = [this, &slot] {
     slot.porter_busy = false;
     slot.cgroup.reset();
-    dead_.push_back(&slot);
+    bury(slot);
   };
-  if (!slot.cgroup) {
-    dead_.push_back(&slot);
-    return;
-  }
+  if (!slot.cgroup) return bury(slot);
   slot.porter_busy = true;
   porter_->run([this, &slot, removed] {
     const Result<void> result = slot.cgroup->remove(kRemoveWaitMs);
@@ -341,29 +350,36 @@ void Loop::remove_slot(Slot& slot) {
   });
 }
 
+void Loop::bury(Slot& slot) {
+  if (!std::exchange(slot.buried, true)) dead_.push_back(&slot);
+}
+
 void Loop::forget_dead_slots() {
   std::vector<Slot*> dead;
   dead.swap(dead_);
   for (Slot* slot : dead) {
+    slot->buried = false;
     if (!slot->idle() || slot->job != nullptr) {
-      dead_.push_back(slot);
+      bury(*slot);
       continue;
     }
     if (!slot->removing) {
       remove_slot(*slot);
       continue;
     }
-    if (slot->lease.uid != 0) host_->release_uid(slot->lease);
+    if (slot->lease.uid != 0 && !slot->given_up) host_->release_uid(slot->lease);
     if (slot->due_ns != 0) due_.erase({slot->due_ns, slot});
     --total_count_;
     slots_.erase(slot->number);
   }
   for (ProfileState& state : profiles_)
-    if (state.failures >= kFailuresMax && state.alive == state.starting) fail_queue(state);
+    if (state.failures >= kFailuresMax) fail_queue(state);
 }
 
 void Loop::fail_queue(ProfileState& state) {
-  while (!state.queue.empty()) {
+  // With the slots that there are, what comes first could never run, and what comes after it would
+  // wait for it.
+  while (!state.queue.empty() && state.queue.front()->slots > state.alive - state.starting) {
     Submission* submission = state.queue.pop().item;
     submissions_.release(1);
     for (const std::unique_ptr<Job>& job : submission->jobs)

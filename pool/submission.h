@@ -60,6 +60,7 @@ struct Job {
   UniqueFd work_dir;
   UniqueFd tmp_dir;
   UniqueFd listener;
+  std::vector<UniqueFd> held;  ///< Copies of its pipes' ends, until its end is recorded.
   std::unique_ptr<Completion> notified;
   KillReason killed = KillReason::kNone;
   bool handed_over = false;

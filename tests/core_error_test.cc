@@ -15,8 +15,8 @@ std::vector<Step> all_steps() {
   std::vector<Step> steps;
   const std::pair<Step, Step> groups[] = {{Step::kNone, Step::kQueueJob},
                                           {Step::kCreateRing, Step::kSelinuxLabel},
-                                          {Step::kSlotJoinCgroup, Step::kSlotSyscallPolicy},
-                                          {Step::kResetKillAll, Step::kResetSendDirectory},
+                                          {Step::kSlotJoinCgroup, Step::kSlotSharePage},
+                                          {Step::kResetTmpfs, Step::kResetSendDirectory},
                                           {Step::kWorkerClone, Step::kWorkerExec},
                                           {Step::kOpenInput, Step::kOpenOutput},
                                           {Step::kReadFile, Step::kCompileSubmission}};

@@ -279,7 +279,8 @@ Failure mount_small_tmpfs(const SlotSetup& setup, int root_fd, std::uint32_t ind
   const char* const options[3][2] = {{"size", "64k"}, {"nr_inodes", "128"}, {"mode", "0755"}};
   const int tmpfs_fd =
       new_filesystem("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-  if (tmpfs_fd < 0 || attach(root_fd, tmpfs_fd, setup.text(setup.mounts()[index].target)) < 0)
+  if (tmpfs_fd < 0 || setup.injected(Step::kSlotMountTmpfs) ||
+      attach(root_fd, tmpfs_fd, setup.text(setup.mounts()[index].target)) < 0)
     return failed(Step::kSlotMountTmpfs, static_cast<int>(index));
   ::close(tmpfs_fd);
   return kDone;

@@ -87,7 +87,7 @@ std::string outcome_detail(const Report& report, const Limits& limits) {
 }
 
 void append_line(std::string& text, const char* name, const std::string& value) {
-  text += fmt::format("{:<20}{}\n", name, value);
+  text += fmt::format("{:<19} {}\n", name, value);
 }
 
 void append_steps(std::string& text, const StepTimes& steps) {

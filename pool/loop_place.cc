@@ -1,0 +1,207 @@
+// A job on its way into its slot: leased, placed, wired, handed over.
+#include <fcntl.h>
+#include <poll.h>
+
+#include <algorithm>
+
+#include "pool/file_transfer.h"
+#include "pool/loop.h"
+#include "pool/slot_plan.h"
+#include "workers/raw.h"
+
+namespace hatchery {
+namespace {
+
+CgroupLimits cgroup_limits(const Limits& limits) {
+  return {.memory_bytes = limits.memory_bytes,
+          .memory_soft_bytes = limits.memory_soft_bytes,
+          .processes = limits.processes,
+          .cpu_rate = limits.cpu_rate,
+          .cpu_weight = limits.cpu_weight,
+          .cpu_set = limits.cpu_set};
+}
+
+}  // namespace
+
+SlotDirectories Loop::directories_of(const Slot& slot, const Job& job) {
+  return {job.work_dir.get(), job.tmp_dir.get(), slot.lease.uid + 1};
+}
+
+void Loop::schedule() {
+  for (std::size_t i = 0; i < profiles_.size(); ++i) schedule_profile(i);
+}
+
+void Loop::schedule_profile(std::size_t profile) {
+  ProfileState& state = profiles_[profile];
+  while (state.queue.front() != nullptr && state.ready.size() >= state.queue.front()->slots) {
+    Submission& submission = *state.queue.pop().item;
+    submissions_.release(1);
+    const std::int64_t now_ns = monotonic_ns();
+    for (const std::unique_ptr<Job>& job : submission.jobs) {
+      Slot& slot = *state.ready.back();
+      state.ready.pop_back();
+      --ready_count_;
+      slot.apply(SlotEvent::kLeased);
+      slot.job = job.get();
+      job->slot = &slot;
+      job->leased_ns = now_ns;
+      job->report.slot = slot.number;
+      job->report.steps.queued = since(submission.submitted_ns, now_ns);
+      if (slot.reset_ns > 0) job->report.steps.reset = Nanoseconds(slot.reset_ns);
+    }
+    // Placing may end a submission at once, and with it the list that would be walked.
+    std::vector<Job*> jobs;
+    for (const std::unique_ptr<Job>& job : submission.jobs) jobs.push_back(job.get());
+    for (Job* job : jobs) place(*job->slot, *job);
+  }
+  if (!state.queue.empty()) start_slots(profile);
+}
+
+void Loop::place(Slot& slot, Job& job) {
+  job.worker_pidfd = std::move(slot.worker_pidfd);
+  job.work_dir = std::move(slot.work_dir);
+  job.tmp_dir = std::move(slot.tmp_dir);
+  job.listener = std::move(slot.listener);
+  if (Result<void> limited = slot.cgroup->apply(cgroup_limits(job.limits)); !limited)
+    return files_are_in(slot, job, std::move(limited));
+  if (job.spec.files_in.empty()) return files_are_in(slot, job, {});
+  const SlotDirectories directories = directories_of(slot, job);
+  if (is_quick(job.spec.files_in))
+    return files_are_in(slot, job, copy_in(job.spec.files_in, directories, files_));
+  slot.porter_busy = true;
+  porter_->run([this, &slot, &job, directories] {
+    auto result = std::make_shared<Result<void>>(copy_in(job.spec.files_in, directories, files_));
+    post([this, &slot, &job, result] {
+      slot.porter_busy = false;
+      files_are_in(slot, job, std::move(*result));
+    });
+  });
+}
+
+void Loop::files_are_in(Slot& slot, Job& job, Result<void> result) {
+  Submission& submission = *job.submission;
+  if (slot.state == SlotState::kDead && result) result = slot.failure.value_or(Error{});
+  if (!result) {
+    // A limit that this host can't set, or a file that can't be had: the first to say so decides.
+    const Step step = result.error().step;
+    const bool file = step == Step::kOpenInput || step == Step::kCopyIn || step == Step::kStoreFile;
+    job.report.outcome = file ? Outcome::kFileError : Outcome::kInternalError;
+    job.report.error = std::move(result).error();
+    submission.cancelled = true;
+  }
+  if (++submission.placed == submission.jobs.size()) all_placed(submission);
+}
+
+void Loop::all_placed(Submission& submission) {
+  std::vector<Job*> jobs;
+  for (const std::unique_ptr<Job>& job : submission.jobs) jobs.push_back(job.get());
+  if (!submission.cancelled) {
+    for (Job* job : jobs) hand_over(*job->slot, *job);
+    return;
+  }
+  for (Job* job : jobs) {
+    Slot& slot = *job->slot;
+    const std::optional<Error> error = job->report.error;
+    never_ran(*job, error ? job->report.outcome : Outcome::kCancelled, error);
+    unlease(slot);
+  }
+}
+
+void Loop::unlease(Slot& slot) {
+  slot.job = nullptr;
+  if (slot.state == SlotState::kDead)
+    bury(slot);
+  else
+    lose(slot, Error{});
+}
+
+Result<UniqueFd> Loop::open_stream(Job& job, int number, const Stream& stream) {
+  if (const auto opened = job.opened.find(number); opened != job.opened.end())
+    return std::move(opened->second);
+  if (const auto* bytes = std::get_if<BytesStream>(&stream))
+    return sealed_memfd("hatchery-input", bytes->bytes);
+  if (const auto* end = std::get_if<PipeStream>(&stream)) {
+    auto& [read_end, write_end] = job.submission->pipes[end->pipe];
+    UniqueFd& own = end->write ? write_end : read_end;
+    if (end->held) {
+      job.held.emplace_back(::fcntl(own.get(), F_DUPFD_CLOEXEC, 3));
+      if (!job.held.back().valid())
+        return errno_error(Step::kCreatePipe, "pipe " + std::to_string(end->pipe), errno,
+                           "raise RLIMIT_NOFILE of the pool");
+    }
+    return std::move(own);
+  }
+  const auto& asked = std::get<CollectorStream>(stream);
+  int pipe_fds[2];
+  if (::pipe2(pipe_fds, O_CLOEXEC) < 0)
+    return errno_error(Step::kCreatePipe, asked.name, errno, "raise RLIMIT_NOFILE of the pool");
+  UniqueFd theirs(pipe_fds[1]);
+  auto collector = std::make_unique<Collector>();
+  collector->fd = number;
+  collector->name = asked.name;
+  // One byte more would be the limit's end, so a stream of exactly the limit is whole.
+  collector->bytes_max = asked.bytes_max.value_or(job.limits.output_bytes.value_or(UINT64_MAX));
+  collector->pipe = UniqueFd(pipe_fds[0]);
+  ::fcntl(collector->pipe.get(), F_SETFL, O_NONBLOCK);
+  job.collectors.push_back(std::move(collector));
+  return theirs;
+}
+
+Result<void> Loop::wire(const Slot& slot, Job& job, std::vector<UniqueFd>& fds) {
+  for (protocol::FdEntry& entry : job.plan.fds) {
+    const Stream& stream = job.spec.fds.at(entry.target);
+    if (std::holds_alternative<NullStream>(stream)) continue;
+    if (const auto* same = std::get_if<SameAsStream>(&stream)) {
+      entry.source = protocol::kFdSameAs - same->fd;
+      continue;
+    }
+    Result<UniqueFd> opened = open_stream(job, entry.target, stream);
+    if (!opened) return std::move(opened).error();
+    entry.source = static_cast<std::int32_t>(fds.size());
+    fds.push_back(*std::move(opened));
+  }
+  store_fd_entries(job.plan);
+  if (!slot.exec_context.empty()) store_label(job.plan, slot.exec_context);
+  if (job.plan.body.size() <= protocol::kInlinePlanBytes) return {};
+  Result<UniqueFd> body = sealed_memfd("hatchery-plan", job.plan.body);
+  if (!body) return std::move(body).error();
+  job.plan.header.body_in_memfd = 1;
+  fds.push_back(*std::move(body));
+  return {};
+}
+
+void Loop::hand_over(Slot& slot, Job& job) {
+  std::vector<UniqueFd> fds;
+  Result<void> done = wire(slot, job, fds);
+  if (done) {
+    slot.cgroup->begin();
+    job.placed_ns = monotonic_ns();
+    job.report.steps.placed = since(job.leased_ns, job.placed_ns);
+    std::string message(reinterpret_cast<const char*>(&job.plan.header), sizeof job.plan.header);
+    if (job.plan.header.body_in_memfd == 0) message += job.plan.body;
+    std::vector<int> numbers;
+    numbers.reserve(fds.size());
+    for (const UniqueFd& fd : fds) numbers.push_back(fd.get());
+    if (raw::send_message(slot.socket.get(), message.data(), message.size(), numbers.data(),
+                          numbers.size()) < 0)
+      done = errno_error(Step::kSendMessage, "to the worker", errno);
+  }
+  if (!done) {
+    Error error = std::move(done).error();
+    never_ran(job, Outcome::kInternalError, std::move(error));
+    return unlease(slot);
+  }
+  slot.apply(SlotEvent::kHandedOver);
+  ++running_;
+  job.handed_over = true;
+  for (const auto& collector : job.collectors) listen_to_collector(slot, job, *collector);
+  if (job.listener.valid()) {
+    job.notified = std::make_unique<Completion>([this, &slot, &job](int result) {
+      if (result > 0 && (result & POLLIN) != 0 && slot.job == &job) on_forbidden(slot, job);
+    });
+    ring_->poll(*job.notified, job.listener.get(), POLLIN);
+  }
+  arm_limits(slot, job, job.placed_ns);
+}
+
+}  // namespace hatchery
