@@ -157,7 +157,10 @@ void Judge::start_validator() {
 void Judge::start_submission(Run& run, std::size_t index) {
   const Language* language = languages_.of_files(run.submission->files);
   if (language == nullptr) {
-    return finish(run, {Verdict::kJudgeError, "no language is known for it; see --languages"});
+    return finish(run,
+                  {Verdict::kJudgeError, run.submission->files.empty()
+                                             ? "has no source file"
+                                             : "no language is known for it; see --languages"});
   }
   run.program = make_program(*language, run.submission->files);
   if (language->compile.empty()) return begin_tests(run, nullptr);

@@ -139,8 +139,8 @@ Limits run_limits(const PackageLimits& limits, const Language& language) {
   result.cpu_time = time;
   result.wall_time = wall_limit(time);
   result.memory_bytes = limits.memory_bytes + language.memory_extra_bytes;
-  // Recursion may use all the memory there is.
-  result.stack_bytes = limits.memory_bytes;
+  // Recursion may use all the memory there is, and what ends it is the memory limit.
+  result.stack_bytes = 2 * limits.memory_bytes;
   result.output_bytes = limits.output_bytes;
   if (language.processes > 0) result.processes = language.processes;
   return result;
@@ -174,12 +174,13 @@ std::vector<JobSpec> interaction_jobs(const Runnable& program, const Runnable& v
   constexpr std::size_t kToValidator = 0;
   constexpr std::size_t kToSubmission = 1;
   std::vector<JobSpec> jobs(2);
-  jobs[0] = run_job(program, limits, PipeStream{kToSubmission, false});
-  jobs[0].fds[1] = PipeStream{kToValidator, true};
+  // Held ends: the verdict hangs on which of the two ended first.
+  jobs[0] = run_job(program, limits, PipeStream{kToSubmission, false, true});
+  jobs[0].fds[1] = PipeStream{kToValidator, true, true};
   JobSpec& second = jobs[1];
   add_validator_files(validator, test, second);
-  second.fds[0] = PipeStream{kToValidator, false};
-  second.fds[1] = PipeStream{kToSubmission, true};
+  second.fds[0] = PipeStream{kToValidator, false, true};
+  second.fds[1] = PipeStream{kToSubmission, true, true};
   second.fds[2] = CollectorStream{kStderr, limits.validation_output_bytes};
   second.limits = validator_limits(validator, limits);
   // It waits for the submission, whose own wall limit comes first.

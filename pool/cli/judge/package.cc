@@ -260,7 +260,13 @@ Result<void> read_submissions(Package& package) {
   const Result<std::vector<Entry>> directories = list_directory(path);
   if (!directories) return directories.error();
   for (const Entry& directory : *directories) {
-    if (directory.directory) HATCHERY_TRY(read_submission_directory(directory, package));
+    if (directory.directory) {
+      HATCHERY_TRY(read_submission_directory(directory, package));
+    } else if (!is_note(directory.name)) {
+      package.warnings.push_back(
+          fmt::format("{} is ignored: put it into a directory of its expected verdict, {}",
+                      directory.path, expected_directory_names()));
+    }
   }
   return {};
 }

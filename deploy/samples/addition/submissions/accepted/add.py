@@ -1,0 +1,3 @@
+# The plain solution in Python.
+a, b = map(int, input().split())
+print(a + b)

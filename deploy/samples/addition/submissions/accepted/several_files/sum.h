@@ -1,0 +1,2 @@
+#pragma once
+long long sum(long long a, long long b);

@@ -1,0 +1,2 @@
+# A Python program with the wrong extension.
+print(input()[::-1])

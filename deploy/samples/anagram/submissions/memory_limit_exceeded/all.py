@@ -1,0 +1,7 @@
+# Makes a list of all permutations: 3 628 800 of them for ten letters.
+from itertools import permutations
+
+word = input().strip()
+words = ["".join(letters) for letters in permutations(word[:10])]
+others = [other + word[10:] for other in words if other != word[:10]]
+print(others[0] if others else "-" if len(set(word)) == 1 else word[1:] + word[0])

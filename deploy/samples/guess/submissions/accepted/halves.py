@@ -1,0 +1,10 @@
+# Binary search with bisect's idea of half-open ranges.
+low, high = 1, 1001
+while high - low > 1:
+    middle = (low + high) // 2
+    print("?", middle, flush=True)
+    if input() == "lower":
+        high = middle
+    else:
+        low = middle
+print("!", low)

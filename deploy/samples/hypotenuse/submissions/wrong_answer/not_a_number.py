@@ -1,0 +1,2 @@
+# Prints nan, which no tolerance accepts.
+print(float("nan"))
