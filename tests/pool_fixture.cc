@@ -39,8 +39,12 @@ std::vector<std::string> processes_of(const PoolConfig& config) {
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
     const unsigned long parent = first_number(status_field(entry.path(), "PPid"));
     const unsigned long uid = first_number(status_field(entry.path(), "Uid"));
+    const bool ours = parent == static_cast<unsigned long>(::getpid());
+    // Dead, and orphaned by a helper that was killed: it holds nothing and waits for init.
+    const bool init_reaps =
+        !ours && status_field(entry.path(), "State").find('Z') != std::string::npos;
     const bool of_slot = uid >= config.uid_base && uid < config.uid_base + config.uid_count;
-    if (parent == static_cast<unsigned long>(::getpid()) || of_slot)
+    if (ours || (of_slot && !init_reaps))
       found.push_back(name + status_field(entry.path(), "Name"));
   }
   return found;
@@ -132,6 +136,12 @@ JobSpec PoolTest::shell(const std::string& script, Limits limits) {
 
 Report PoolTest::run_shell(const std::string& script, Limits limits) {
   return run(shell(script, std::move(limits)));
+}
+
+std::string make_temporary_directory() {
+  std::string pattern = fs::temp_directory_path() / "hatchery-test-XXXXXX";
+  HATCHERY_CHECK(::mkdtemp(pattern.data()) != nullptr);
+  return pattern;
 }
 
 std::string output_of(const Report& report, const std::string& name) {

@@ -37,6 +37,8 @@ class PoolTest : public ::testing::Test {
 
   /// The test's pool, made of `config` when it is first asked for.
   Pool& pool();
+  /// Ends it; the next pool() makes another, of what `config` is then.
+  void stop_pool() { pool_.reset(); }
   /// What became of one job.
   Report run(JobSpec spec);
   /// The same of `sh -c script`, stdout and stderr collected as "stdout" and "stderr".
@@ -52,6 +54,8 @@ class PoolTest : public ::testing::Test {
   std::unique_ptr<Pool> pool_;
 };
 
+/// A new, empty directory of the host; the caller removes it.
+std::string make_temporary_directory();
 /// The bytes of that output; fails the test when there is none.
 std::string output_of(const Report& report, const std::string& name = "stdout");
 /// For messages: outcome, exit, error and stderr in a line.

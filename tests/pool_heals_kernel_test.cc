@@ -1,0 +1,295 @@
+// A pool loses its helpers, one by one and all at once, and is well again; a slot after a dirty job
+// is a new one; nothing outlives a pool, however it ends.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/pool_fixture.h"
+#include "tests/process.h"
+#include "workers/protocol.h"
+
+namespace hatchery::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+constexpr std::uint64_t kMiB = 1ULL << 20;
+
+/// A job that runs until its test lets it go: the test knows that it has started.
+class Held {
+ public:
+  Held() {
+    int started[2], go[2];
+    HATCHERY_CHECK(::pipe2(started, O_CLOEXEC) == 0 && ::pipe2(go, O_CLOEXEC) == 0);
+    started_read_ = UniqueFd(started[0]);
+    started_write_ = UniqueFd(started[1]);
+    go_read_ = UniqueFd(go[0]);
+    go_write_ = UniqueFd(go[1]);
+  }
+  JobSpec job() const {
+    JobSpec spec = shell_job("echo x >&3; read line <&4");
+    spec.fds[3] = CallerFdStream{started_write_.get()};
+    spec.fds[4] = CallerFdStream{go_read_.get()};
+    return spec;
+  }
+  void await_start() const {
+    char byte[2];
+    EXPECT_EQ(::read(started_read_.get(), byte, 2), 2);
+  }
+  void release() const { EXPECT_EQ(::write(go_write_.get(), "\n", 1), 1); }
+
+ private:
+  static JobSpec shell_job(const std::string& script) {
+    return {.args = {"/bin/sh", "-c", script}, .limits = {.wall_time = seconds(600)}};
+  }
+  UniqueFd started_read_, started_write_, go_read_, go_write_;
+};
+
+class PoolHeals : public PoolTest {
+ protected:
+  /// Processes with that name in /proc/PID/comm below this test's process.
+  static std::vector<pid_t> processes_named(const std::string& name) {
+    std::vector<pid_t> found;
+    for (const fs::directory_entry& entry : fs::directory_iterator("/proc")) {
+      const std::string number = entry.path().filename();
+      if (number.find_first_not_of("0123456789") != std::string::npos) continue;
+      std::ifstream comm(entry.path() / "comm");
+      std::string line;
+      if (std::getline(comm, line) && line == name && descends(std::stoi(number)))
+        found.push_back(std::stoi(number));
+    }
+    return found;
+  }
+  static bool descends(pid_t pid) {
+    while (pid > 1 && pid != ::getpid()) {
+      std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+      std::string text{std::istreambuf_iterator<char>(stat), {}};
+      const std::size_t name_end = text.rfind(')');
+      if (name_end == std::string::npos) return false;
+      pid = std::stoi(text.substr(name_end + 4));
+    }
+    return pid == ::getpid();
+  }
+  pid_t only_zygote() {
+    // A worker has its zygote's name until it executes, and is its child.
+    std::vector<pid_t> zygotes = processes_named("hatchery-zygote");
+    EXPECT_FALSE(zygotes.empty());
+    return zygotes.empty() ? -1 : *std::min_element(zygotes.begin(), zygotes.end());
+  }
+  void SetUp() override {
+    PoolTest::SetUp();
+    profile().slots_max = 1;
+  }
+  void expect_well() {
+    for (int i = 0; i < 3; ++i) {
+      const Report report = run_shell("echo well");
+      EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
+    }
+  }
+};
+
+TEST_F(PoolHeals, AZygoteThatIsKilledWhileItsJobRunsIsReplacedAndTheJobReportedOnce) {
+  const Held held;
+  int reports = 0;
+  std::promise<Report> reported;
+  ASSERT_TRUE(pool().submit(held.job(), [&](Report report) {
+    if (++reports == 1) reported.set_value(std::move(report));
+  }));
+  held.await_start();
+  ASSERT_EQ(::kill(only_zygote(), SIGKILL), 0);
+  const Report report = reported.get_future().get();
+  EXPECT_EQ(report.outcome, Outcome::kInternalError) << describe(report);
+  ASSERT_TRUE(report.error);
+  EXPECT_THAT(report.error->message(), HasSubstr("zygote died"));
+  expect_well();
+  EXPECT_EQ(reports, 1);
+  EXPECT_EQ(pool().stats().slots_replaced, 1U);
+}
+
+TEST_F(PoolHeals, AZygoteThatIsKilledWhileIdleIsReplaced) {
+  expect_well();
+  ASSERT_EQ(::kill(only_zygote(), SIGKILL), 0);
+  // A job may be given to the slot before its end is known: then it is reported, and once.
+  const Report next = run_shell("echo next");
+  EXPECT_TRUE(next.outcome == Outcome::kAccepted || next.outcome == Outcome::kInternalError);
+  expect_well();
+}
+
+TEST_F(PoolHeals, AZygoteThatIsStoppedIsReplacedAndItsJobReported) {
+  const Held held;
+  auto report = pool().submit(held.job());
+  ASSERT_TRUE(report);
+  held.await_start();
+  ASSERT_EQ(::kill(only_zygote(), SIGSTOP), 0);
+  held.release();
+  EXPECT_EQ(report->get().outcome, Outcome::kInternalError);
+  expect_well();
+}
+
+TEST_F(PoolHeals, AZygoteThatIsStoppedIsReplacedThoughItsJobIsKilledForALimit) {
+  const Held held;
+  JobSpec spec = held.job();
+  spec.limits.wall_time = milliseconds(500);
+  auto report = pool().submit(std::move(spec));
+  ASSERT_TRUE(report);
+  held.await_start();
+  ASSERT_EQ(::kill(only_zygote(), SIGSTOP), 0);
+  EXPECT_EQ(report->get().outcome, Outcome::kWallLimit);
+  expect_well();
+}
+
+TEST_F(PoolHeals, ALauncherThatIsKilledIsStartedAgain) {
+  expect_well();
+  const std::vector<pid_t> launchers = processes_named("hatchery-launch");
+  ASSERT_EQ(launchers.size(), 1U);
+  ASSERT_EQ(::kill(launchers[0], SIGKILL), 0);
+  const Report next = run_shell("echo next");
+  EXPECT_TRUE(next.outcome == Outcome::kAccepted || next.outcome == Outcome::kInternalError);
+  expect_well();
+}
+
+TEST_F(PoolHeals, TheZygoteSurvivesAJobThatUsesUpAllMemory) {
+  for (int i = 0; i < 3; ++i) {
+    const Report report =
+        run_shell("x=$(head -c 50331648 /dev/zero | tr '\\0' a)", {.memory_bytes = 16 * kMiB});
+    EXPECT_EQ(report.outcome, Outcome::kMemoryLimit) << describe(report);
+  }
+  expect_well();
+  EXPECT_EQ(pool().stats().slots_replaced, 0U);
+}
+
+TEST_F(PoolHeals, AJobCannotKillStopOrTraceItsZygote) {
+  const Report report = run_shell("kill -9 1; kill -STOP 1; kill -9 -1; echo alive");
+  EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
+  expect_well();
+  EXPECT_EQ(pool().stats().slots_replaced, 0U);
+}
+
+// What a job could leave, and where the next would find it.
+constexpr const char* kDirty =
+    "echo x >/tmp/a; mkdir -p /w/b/c; echo x >/w/b/c/d; echo x >/dev/shm/e; ln -s / /tmp/f; "
+    "mkfifo /w/g; chmod 700 /tmp /w 2>/dev/null; "
+    "python3 -c 'import socket, ctypes; s = socket.socket(); s.bind((\"127.0.0.1\", 7777)); "
+    "s.listen(); "
+    "ctypes.CDLL(None).shmget(1234, 4096, 0o1666)'; "
+    "setsid sleep 60 & (trap \"\" TERM HUP; sleep 60) & wait_for=$!; : >/tmp/done";
+constexpr const char* kLook =
+    "find /tmp /w /dev/shm | sort; stat -c %a /tmp /w /dev/shm; tail -n +2 /proc/sysvipc/shm | wc "
+    "-l; "
+    "ls /proc | grep -c '^[0-9]'; echo $$; grep -c . /proc/net/tcp; cat /proc/net/snmp | md5sum; "
+    "df -k /tmp /w /dev/shm | awk '{ print $3 }'; hostname; ulimit -a | md5sum; umask";
+
+TEST_F(PoolHeals, AJobAfterADirtyOneSeesAFreshWorldInTheSameSlot) {
+  const std::string fresh = output_of(run_shell(kLook));
+  const Report dirty = run_shell(kDirty);
+  EXPECT_EQ(dirty.outcome, Outcome::kAccepted) << describe(dirty);
+  const Report after = run_shell(kLook);
+  EXPECT_EQ(output_of(after), fresh);
+  EXPECT_EQ(after.slot, dirty.slot);
+  EXPECT_EQ(pool().stats().slots_replaced, 0U);
+}
+
+TEST_F(PoolHeals, WithoutTheResetAJobWouldSeeWhatTheLastOneLeft) {
+  config.testing_without = protocol::kWithoutReset;
+  const std::string fresh = output_of(run_shell(kLook));
+  EXPECT_EQ(run_shell(kDirty).outcome, Outcome::kAccepted);
+  EXPECT_NE(output_of(run_shell(kLook)), fresh);
+}
+
+TEST_F(PoolHeals, EveryProcessOfAJobIsDeadWhenItsReportComes) {
+  const Report report = run_shell(
+      "for i in 1 2 3 4 5; do setsid sh -c 'trap \"\" TERM HUP INT; while :; do sleep 60; done' & "
+      "done; echo parent");
+  EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
+  EXPECT_TRUE(processes_named("sleep").empty());
+}
+
+TEST_F(PoolHeals, SlotsGrowWithDemandAndShrinkWhenIdle) {
+  profile().slots_min = 1;
+  profile().slots_max = 3;
+  profile().slot_idle_ms = 1;
+  const Held held[3];
+  std::vector<std::future<Report>> reports;
+  for (const Held& one : held) reports.push_back(pool().submit(one.job()).value());
+  for (const Held& one : held) one.await_start();  // All three run at once.
+  EXPECT_EQ(pool().stats().slots_total, 3U);
+  for (const Held& one : held) one.release();
+  for (auto& report : reports) EXPECT_EQ(report.get().outcome, Outcome::kAccepted);
+  while (pool().stats().slots_total > 1) ::sched_yield();
+  expect_well();
+}
+
+TEST_F(PoolHeals, TheEndOfAPoolIsBoundedThoughItsJobsAreNot) {
+  config.shutdown_ms = 50;
+  const Held held[2];
+  std::vector<std::future<Report>> reports;
+  for (const Held& one : held) reports.push_back(pool().submit(one.job()).value());
+  held[0].await_start();
+  stop_pool();
+  for (auto& report : reports) EXPECT_EQ(report.get().outcome, Outcome::kCancelled);
+}
+
+TEST_F(PoolHeals, JobsThatEndInTimeAreAwaitedByTheEndOfAPool) {
+  config.shutdown_ms = 60'000;
+  std::vector<std::future<Report>> reports;
+  for (int i = 0; i < 20; ++i) reports.push_back(pool().submit(shell("echo")).value());
+  stop_pool();
+  for (auto& report : reports) EXPECT_EQ(report.get().outcome, Outcome::kAccepted);
+}
+
+TEST_F(PoolHeals, TwoPoolsNeverShareAName) {
+  pool();
+  const auto second = Pool::create(config);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().step, Step::kLockPool);
+  EXPECT_EQ(second.error().errnum, EBUSY);
+  expect_well();
+}
+
+TEST_F(PoolHeals, TwoPoolsRunBesideEachOtherWithUidsOfTheirOwn) {
+  PoolConfig other = config;
+  other.name += "-other";
+  {
+    const auto second = Pool::create(other);
+    ASSERT_TRUE(second) << second.error().message();
+    const std::string script = "tail -1 /proc/self/uid_map";
+    auto theirs = (*second)->submit(shell(script));
+    ASSERT_TRUE(theirs);
+    EXPECT_NE(output_of(run_shell(script)), output_of(theirs->get()));
+  }
+  EXPECT_EQ(host_traces(other).cgroups, std::vector<std::string>());
+}
+
+TEST_F(PoolHeals, NoProcessOutlivesAPoolThatIsKilledAndTheNextStartCleansUp) {
+  PoolConfig killed = config;
+  killed.name += "-killed";
+  killed.uid_base += 1024;
+  killed.profiles.front().slots_max = 2;
+  const std::string profile_path = ::testing::TempDir() + killed.name + ".toml";
+  std::ofstream(profile_path) << config_to_toml(killed);
+  {
+    Process command({HATCHERY_BINARY, "batch", "--profile", profile_path, "-"},
+                    "{\"args\":[\"sh\",\"-c\",\"while :; do :; done\"]}\n"
+                    "{\"args\":[\"echo\",\"first\"]}\n");
+    ASSERT_TRUE(command.wait_for_output("first"));
+    EXPECT_FALSE(host_traces(killed).cgroups.empty());
+    command.kill(SIGKILL);
+    EXPECT_EQ(command.wait().status, 128 + SIGKILL);
+  }
+  // Their deaths are under way: each follows from the one before, launcher, zygotes, jobs.
+  while (!host_traces(killed).processes.empty()) ::sched_yield();
+  EXPECT_FALSE(host_traces(killed).cgroups.empty()) << "nobody was left to remove them";
+  pool();  // Any pool on the host, of whatever name.
+  EXPECT_EQ(host_traces(killed).cgroups, std::vector<std::string>());
+  ::unlink(profile_path.c_str());
+}
+
+}  // namespace
+}  // namespace hatchery::testing

@@ -1,0 +1,179 @@
+// The walls of a slot, each beside the same program with that wall left out.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "tests/pool_fixture.h"
+#include "workers/protocol.h"
+
+namespace hatchery::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class PoolIsolation : public PoolTest {
+ protected:
+  /// stdout and stderr of the script, in a pool without these protections.
+  std::string seen(const std::string& script, std::uint32_t without = 0) {
+    stop_pool();
+    config.testing_without = without;
+    const Report report = run_shell("{ " + script + "\n} 2>&1");
+    EXPECT_TRUE(report.exit_code.has_value()) << describe(report);
+    return output_of(report);
+  }
+  std::string status_line(const std::string& name, std::uint32_t without = 0) {
+    const std::string line = seen("grep ^" + name + ": /proc/self/status", without);
+    return line.substr(std::min(line.size(), name.size() + 2));
+  }
+};
+
+TEST_F(PoolIsolation, AJobHasNoCapabilities) {
+  for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"})
+    EXPECT_EQ(status_line(set), "0000000000000000\n") << set;
+  EXPECT_NE(status_line("CapBnd", protocol::kWithoutCapabilityDrop), "0000000000000000\n");
+  EXPECT_NE(status_line("CapEff", protocol::kWithoutCapabilityDrop | protocol::kWithoutIdChange),
+            "0000000000000000\n");
+}
+
+TEST_F(PoolIsolation, AJobCanNeverGainPrivileges) {
+  EXPECT_EQ(status_line("NoNewPrivs"), "1\n");
+  // A filter may only be loaded with it.
+  EXPECT_EQ(status_line("NoNewPrivs", protocol::kWithoutNoNewPrivileges | protocol::kWithoutFilter),
+            "0\n");
+}
+
+TEST_F(PoolIsolation, AJobIsFiltered) {
+  EXPECT_EQ(status_line("Seccomp"), "2\n");
+  EXPECT_EQ(status_line("Seccomp", protocol::kWithoutFilter), "0\n");
+}
+
+TEST_F(PoolIsolation, AJobIsAnOrdinaryUserHereAndNobodyOutside) {
+  EXPECT_EQ(seen("id -u; id -g; id -G; cat /proc/self/uid_map | tr -s ' '"),
+            "1000\n1000\n1000\n 0 " + std::to_string(config.uid_base) + " 1\n 1000 " +
+                std::to_string(config.uid_base + 1) + " 1\n");
+  EXPECT_EQ(seen("id -u", protocol::kWithoutIdChange), "0\n");
+}
+
+TEST_F(PoolIsolation, NestedUserNamespacesAreForbidden) {
+  // The filter would refuse first.
+  const std::string script = "unshare -U echo inside";
+  EXPECT_THAT(seen(script, protocol::kWithoutFilter), Not(HasSubstr("inside")));
+  EXPECT_EQ(seen(script, protocol::kWithoutFilter | protocol::kWithoutUserNamespaceLimit),
+            "inside\n");
+}
+
+TEST_F(PoolIsolation, NothingOfTheRootCanBeWritten) {
+  // As the root of the slot, so that file permissions don't answer first.
+  const std::string script = "touch /planted && echo written";
+  EXPECT_THAT(seen(script, protocol::kWithoutIdChange), HasSubstr("Read-only file system"));
+  EXPECT_EQ(seen(script, protocol::kWithoutIdChange | protocol::kWithoutReadOnly), "written\n");
+  EXPECT_THAT(seen("touch /etc/passwd", protocol::kWithoutIdChange),
+              HasSubstr("Read-only file system"));
+  EXPECT_THAT(seen("touch /usr/bin/true"), HasSubstr("cannot touch"));
+  EXPECT_EQ(seen("touch /tmp/x /w/x /dev/shm/x"), "");
+}
+
+TEST_F(PoolIsolation, OnlyWhatTheProfileBindsIsThere) {
+  EXPECT_EQ(seen("ls / | grep -v lib.*32"),
+            "bin\ndev\netc\nhome\nlib\nlib64\nproc\nrun\nsbin\ntmp\nusr\nvar\nw\n");
+  EXPECT_EQ(seen("ls -A /home /run"), "/home:\n\n/run:\n");
+  EXPECT_THAT(seen("ls /root /etc/shadow /sys " HATCHERY_SOURCE_DIR), Not(HasSubstr("CMakeLists")));
+  EXPECT_THAT(seen("cat /proc/self/mountinfo"), Not(HasSubstr(" - cgroup")));
+}
+
+TEST_F(PoolIsolation, FilesOfTheKernelThatTellOfTheHostAreMasked) {
+  const std::string script = "cat /proc/cmdline >/dev/null && echo read";
+  EXPECT_THAT(seen(script), Not(HasSubstr("read\n")));
+  EXPECT_EQ(seen(script, protocol::kWithoutMasks), "read\n");
+}
+
+TEST_F(PoolIsolation, TheOnlyNetworkIsLoopbackAndItIsUp) {
+  const std::string script = "grep -c : /proc/net/dev";
+  EXPECT_EQ(seen(script), "1\n");
+  EXPECT_NE(seen("cat /proc/net/route; cat /proc/net/dev", protocol::kWithoutNetworkNamespace),
+            seen("cat /proc/net/route; cat /proc/net/dev"));
+  EXPECT_EQ(seen("python3 -c \"import socket; s=socket.socket(); s.bind(('127.0.0.1',0)); "
+                 "s.listen(); socket.create_connection(s.getsockname()); print('connected')\""),
+            "connected\n");
+}
+
+TEST_F(PoolIsolation, SharedMemoryOfTheHostIsInvisible) {
+  const int segment = ::shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0666);
+  ASSERT_GE(segment, 0);
+  const std::string script = "cat /proc/sysvipc/shm | tail -n +2 | wc -l";
+  EXPECT_EQ(seen(script), "0\n");
+  EXPECT_NE(seen(script, protocol::kWithoutIpcNamespace), "0\n");
+  ::shmctl(segment, IPC_RMID, nullptr);
+}
+
+TEST_F(PoolIsolation, AJobSeesOnlyItsOwnProcesses) {
+  const std::string script = "ls /proc | grep -c '^[0-9]'; echo $$";
+  // sh, ls and grep. Without hidepid the zygote, which is PID 1, too.
+  EXPECT_EQ(seen(script), "3\n2\n");
+  EXPECT_EQ(seen(script, protocol::kWithoutHidepid), "4\n2\n");
+  EXPECT_THAT(seen("kill -9 1"), HasSubstr("not permitted"));
+}
+
+TEST_F(PoolIsolation, TheHostnameIsTheProfiles) { EXPECT_EQ(seen("uname -n"), "sandbox\n"); }
+
+TEST_F(PoolIsolation, TheCgroupOfAJobIsTheRootOfWhatItSees) {
+  EXPECT_THAT(seen("cat /proc/self/cgroup"), Not(HasSubstr(config.name)));
+  EXPECT_THAT(seen("cat /proc/self/cgroup", protocol::kWithoutCgroupNamespace),
+              HasSubstr(config.name));
+}
+
+TEST_F(PoolIsolation, AJobHasASessionOfItsOwn) {
+  EXPECT_EQ(seen("cut -d' ' -f5,6 /proc/$$/stat"), "2 2\n");
+  EXPECT_NE(seen("cut -d' ' -f5,6 /proc/$$/stat", protocol::kWithoutSession), "2 2\n");
+}
+
+TEST_F(PoolIsolation, ABindOfTheOperatorIsReadOnlyUnlessItSaysOtherwise) {
+  const std::string directory =
+      ::testing::TempDir() + "hatchery-bind-" + std::to_string(::getpid());
+  ASSERT_EQ(::mkdir(directory.c_str(), 0777), 0);
+  ASSERT_EQ(::chmod(directory.c_str(), 0777), 0);
+  for (const bool writable : {false, true}) {
+    profile().binds.push_back({.source = directory, .target = "/src", .writable = writable});
+    EXPECT_EQ(seen("touch /src/x && echo written") == "written\n", writable);
+    profile().binds.pop_back();
+  }
+  EXPECT_EQ(::unlink((directory + "/x").c_str()), 0);
+  EXPECT_EQ(::rmdir(directory.c_str()), 0);
+}
+
+TEST_F(PoolIsolation, AProfileThatDemandsALabelIsRefusedWithoutSelinux) {
+  if (std::ifstream("/sys/fs/selinux/enforce").good()) GTEST_SKIP() << "SELinux is on";
+  profile().selinux_type = "container_t";
+  const auto refused = Pool::create(config);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().step, Step::kSelinuxLabel);
+}
+
+TEST_F(PoolIsolation, RuntimesOfDebianRunAsPackaged) {
+  const struct {
+    const char* feature;
+    std::string script;
+  } runtimes[] = {
+      {"gcc", "echo 'int main(){return 0;}' >a.c && gcc -O2 a.c -o a && ./a"},
+      {"gxx",
+       "echo '#include <iostream>\nint main(){std::cout<<1;}' >a.cc && g++ a.cc -o a && ./a"},
+      {"python3", "python3 -c 'import ssl, json, sqlite3; print(1)'"},
+      {"java", "java -version"},
+      {"javac",
+       "echo 'class A { public static void main(String[] a) {} }' >A.java && javac A.java && java "
+       "A"},
+  };
+  for (const auto& runtime : runtimes) {
+    if (!missing_feature(runtime.feature).empty()) continue;
+    const Report report = run_shell(runtime.script, {.processes = 256});
+    EXPECT_EQ(report.outcome, Outcome::kAccepted) << runtime.feature << ": " << describe(report);
+  }
+}
+
+}  // namespace
+}  // namespace hatchery::testing
