@@ -35,7 +35,7 @@ struct Program {
 std::vector<Program> programs() {
   const std::string payloads = HATCHERY_PAYLOADS;
   const std::string noop = payloads + "/noop";
-  return {{"static_c", {noop}, {BindMount{.source = payloads, .target = payloads}}},
+  return {{"static_c", {noop}, {BindMount{.source = payloads, .target = "/payloads"}}},
           {"dynamic_true", {"/bin/true"}},
           {"python3_pass", {"/usr/bin/python3", "-c", "pass"}}};
 }
@@ -70,6 +70,9 @@ pid_t start_spawn(const Program& program) {
 JobSpec job_of(const Program& program) {
   JobSpec spec;
   spec.args = program.args;
+  // Where the sandbox has it: the build may lie where a job has directories of its own (/tmp).
+  for (const BindMount& bind : program.binds)
+    spec.args[0] = bind.target + program.args[0].substr(bind.source.size());
   return spec;
 }
 
