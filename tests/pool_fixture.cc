@@ -87,7 +87,8 @@ PoolConfig PoolTest::small_config() {
   PoolConfig config;
   config.name = "test-" + std::to_string(::getpid()) + '-' + std::to_string(next++);
   config.zygote_path = HATCHERY_ZYGOTE;
-  config.uid_base = 0x71000000;
+  // Of this process alone, so that test programs may run side by side.
+  config.uid_base = 0x71000000 + static_cast<std::uint32_t>(::getpid() % 8192) * 1024;
   config.uid_count = 256;
   config.profiles.front().slots_min = 1;
   config.profiles.front().slots_max = 2;

@@ -270,7 +270,7 @@ TEST_F(PoolHeals, TwoPoolsRunBesideEachOtherWithUidsOfTheirOwn) {
 TEST_F(PoolHeals, NoProcessOutlivesAPoolThatIsKilledAndTheNextStartCleansUp) {
   PoolConfig killed = config;
   killed.name += "-killed";
-  killed.uid_base += 1024;
+  killed.uid_base += 512;
   killed.profiles.front().slots_max = 2;
   const std::string profile_path = ::testing::TempDir() + killed.name + ".toml";
   std::ofstream(profile_path) << config_to_toml(killed);
