@@ -1,0 +1,299 @@
+#include "tests/adversarial.h"
+
+#include <malloc.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "core/cgroup.h"
+
+namespace hatchery::testing {
+namespace {
+
+struct Suite {
+  std::string name;
+  Attacks attacks;
+};
+
+std::vector<Suite>& suites() {
+  static std::vector<Suite> all;
+  return all;
+}
+
+std::string read_all(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// What of the host a job could have changed, if it got out (I1).
+std::map<std::string, std::string> canary(const std::string& file) {
+  std::map<std::string, std::string> seen;
+  for (const char* path :
+       {"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sys/kernel/domainname",
+        "/proc/sys/kernel/modprobe", "/proc/sys/kernel/sysrq", "/proc/sys/vm/overcommit_memory",
+        "/proc/sys/kernel/randomize_va_space", "/proc/sysvipc/shm", "/proc/sysvipc/sem",
+        "/proc/sysvipc/msg", "/etc/passwd", "/proc/net/route"})
+    seen[path] = read_all(path);
+  // Attach and detach times of the host's own segments are nobody's crime.
+  if (seen["/proc/sysvipc/shm"].find('\n') != std::string::npos)
+    seen["/proc/sysvipc/shm"] = std::to_string(
+        std::count(seen["/proc/sysvipc/shm"].begin(), seen["/proc/sysvipc/shm"].end(), '\n'));
+  struct stat status {};
+  EXPECT_EQ(::stat(file.c_str(), &status), 0);
+  seen[file] = read_all(file) + ' ' + std::to_string(status.st_mode) + ' ' +
+               std::to_string(status.st_uid) + ' ' + std::to_string(status.st_mtim.tv_nsec);
+  return seen;
+}
+
+std::size_t resident_bytes() {
+  ::malloc_trim(0);
+  std::istringstream statm(read_all("/proc/self/statm"));
+  std::size_t total = 0;
+  std::size_t resident = 0;
+  statm >> total >> resident;
+  return resident * static_cast<std::size_t>(::getpagesize());
+}
+
+/// What the pool holds while it is idle (I7): descriptors change by chance with what a slot that
+/// parks just then has sent.
+void await_parked(Pool& pool) {
+  // The next worker parks soon: the pool's own deadline for it bounds this loop.
+  while (pool.stats().slots_ready == 0) ::sched_yield();
+}
+
+}  // namespace
+
+int register_attacks(const char* suite, Attacks attacks) {
+  suites().push_back({suite, attacks});
+  for (const Attack& attack : attacks()) {
+    // The attack is made anew by the test, so that its JobSpec is nobody else's.
+    const auto make = [attacks, name = attack.name]() -> AttackTest* {
+      for (Attack& one : attacks())
+        if (one.name == name) return new AttackTest(std::move(one));
+      HATCHERY_UNREACHABLE();
+    };
+    ::testing::RegisterTest(suite, attack.name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
+                            [make]() -> ::testing::Test* { return make(); });
+  }
+  return 0;
+}
+
+JobSpec payload(const std::string& name, std::vector<std::string> args, Limits limits) {
+  JobSpec spec{.args = {std::string(kPayloads) + '/' + name}, .limits = std::move(limits)};
+  spec.args.insert(spec.args.end(), args.begin(), args.end());
+  spec.fds[1] = CollectorStream{.name = "stdout"};
+  spec.fds[2] = CollectorStream{.name = "stderr"};
+  return spec;
+}
+
+JobSpec sh(const std::string& script, Limits limits) {
+  JobSpec spec = payload("", {"-c", script}, std::move(limits));
+  spec.args[0] = "/bin/sh";
+  return spec;
+}
+
+JobSpec python(const std::string& script, Limits limits) {
+  JobSpec spec = payload("", {"-c", script}, std::move(limits));
+  spec.args[0] = "/usr/bin/python3";
+  return spec;
+}
+
+namespace {
+
+std::string text_of(const Report& report) {
+  const Output* output = report.output("stdout");
+  std::string text = output == nullptr ? "" : output->bytes;
+  if (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+MATCHER_P(HasOutcome, outcome, std::string("ends with ") + outcome_name(outcome)) {
+  *result_listener << "which is " << describe(arg) << ", stdout: " << text_of(arg);
+  return arg.outcome == outcome;
+}
+
+MATCHER_P(HasText, text,
+          std::string("prints text that ") + ::testing::DescribeMatcher<const std::string&>(text)) {
+  *result_listener << "which is " << describe(arg) << ", stdout: " << text_of(arg);
+  return ::testing::Matches(text)(text_of(arg));
+}
+
+}  // namespace
+
+ReportMatcher Ends(Outcome outcome) { return HasOutcome(outcome); }
+
+ReportMatcher Survives() {
+  return ::testing::AnyOf(HasOutcome(Outcome::kAccepted), HasOutcome(Outcome::kNonzeroExit));
+}
+
+ReportMatcher Prints(::testing::Matcher<const std::string&> text) {
+  return ::testing::AllOf(Survives(), HasText(text));
+}
+
+Control without(std::uint32_t protections, std::string off, ReportMatcher gets) {
+  return {.off = std::move(off), .without = protections, .gets = std::move(gets)};
+}
+
+Control with(std::string off, std::function<void(PoolConfig&, JobSpec&)> change,
+             ReportMatcher gets) {
+  return {.off = std::move(off), .change = std::move(change), .gets = std::move(gets)};
+}
+
+Control no_control(std::string why) { return {.impossible = std::move(why)}; }
+
+std::map<std::string, std::string> fingerprint(Pool& pool) {
+  JobSpec spec = payload("fingerprint", {}, {.output_bytes = 16ULL << 20});
+  Result<std::future<Report>> future = pool.submit(std::move(spec));
+  HATCHERY_CHECK(future.has_value());
+  const Report report = future->get();
+  EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
+  std::map<std::string, std::string> facts;
+  std::istringstream lines(output_of(report));
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t space = line.find(' ');
+    const std::string name = line.substr(0, space);
+    facts[name] += (facts[name].empty() ? "" : "\n") +
+                   (space == std::string::npos ? std::string() : line.substr(space + 1));
+  }
+  facts["(slot)"] = std::to_string(report.slot);
+  return facts;
+}
+
+std::string differences(const std::map<std::string, std::string>& fresh,
+                        const std::map<std::string, std::string>& now) {
+  std::string text;
+  for (const auto& [name, value] : fresh) {
+    const auto found = now.find(name);
+    if (found == now.end())
+      text += name + " is gone\n";
+    else if (found->second != value && !name.starts_with('('))
+      text += name + ": \"" + value + "\" is \"" + found->second + "\" now\n";
+  }
+  for (const auto& [name, value] : now)
+    if (!fresh.contains(name)) text += name + " is new: \"" + value + "\"\n";
+  return text;
+}
+
+void AttackTest::skip_without_program(const JobSpec& spec) {
+  if (spec.args[0] == "/usr/bin/python3") HATCHERY_REQUIRE_FEATURE("python3");
+}
+
+Report AttackTest::play(JobSpec spec) {
+  if (attack_.play) return attack_.play(pool(), std::move(spec));
+  return run(std::move(spec));
+}
+
+void AttackTest::attack() {
+  const std::string canary_file = ::testing::TempDir() + config.name + ".canary";
+  std::ofstream(canary_file) << "sings\n";
+  const auto host = canary(canary_file);
+  await_parked(pool());
+  const auto fresh = fingerprint(pool());
+  await_parked(pool());
+  const HostTraces before = host_traces(config);
+  const std::size_t resident = resident_bytes();
+
+  const Report report = play(attack_.job);
+  EXPECT_THAT(report, attack_.gets) << attack_.does;
+
+  // I5: the pool was not kept from its own clock. A bound for a hung pool, not a measurement.
+  const auto limit = attack_.job.limits.wall_time.value_or(
+      profile().defaults.wall_time.value_or(std::chrono::seconds(30)));
+  EXPECT_LT(report.wall_time.value_or(Nanoseconds(0)), limit + std::chrono::seconds(5));
+  // I3: the next job sees a new world. I4: in the same slot, unless the attack was on it.
+  const auto after = fingerprint(pool());
+  EXPECT_EQ(differences(fresh, after), "");
+  if (!attack_.may_cost_the_slot) {
+    EXPECT_EQ(after.at("(slot)"), fresh.at("(slot)")) << "the slot was replaced";
+    EXPECT_EQ(pool().stats().slots_replaced, 0U);
+  }
+  await_parked(pool());
+  EXPECT_EQ(pool().stats().slots_total, config.profiles.front().slots_min);
+  // I2 and I7: zygote and parked worker are there, and nothing else.
+  const HostTraces now = host_traces(config);
+  EXPECT_EQ(now.processes.size(), before.processes.size());
+  EXPECT_EQ(now.descriptors, before.descriptors);
+  EXPECT_EQ(now.cgroups, before.cgroups);
+  EXPECT_EQ(now.mounts, before.mounts);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_LT(resident_bytes(), resident + (64ULL << 20));
+#endif
+  static_cast<void>(resident);
+  // I1.
+  EXPECT_EQ(canary(canary_file), host);
+  ::unlink(canary_file.c_str());
+}
+
+void AttackTest::control() {
+  const Control& control = attack_.control;
+  if (control.off.empty()) {
+    EXPECT_FALSE(control.impossible.empty()) << "neither a control nor the reason for none";
+    return;
+  }
+  config.testing_without = control.without;
+  JobSpec spec = attack_.job;
+  if (control.change) control.change(config, spec);
+  const Report report = play(std::move(spec));
+  EXPECT_THAT(report, control.gets) << "the control, without " << control.off;
+  EXPECT_THAT(report, ::testing::Not(attack_.gets)) << "attack and control come out alike";
+}
+
+void AttackTest::TestBody() {
+  if (IsSkipped()) return;
+  skip_without_program(attack_.job);
+  if (IsSkipped()) return;
+  profile().slots_min = profile().slots_max = 1;
+  profile().binds.push_back({.source = HATCHERY_PAYLOADS, .target = kPayloads});
+  if (attack_.prepare) attack_.prepare(config, attack_.job);
+  const PoolConfig prepared = config;
+  attack();
+  stop_pool();
+  config = prepared;
+  control();
+  stop_pool();
+  config = prepared;
+}
+
+std::string attack_page() {
+  std::vector<Suite> sorted = suites();
+  std::sort(sorted.begin(), sorted.end(),
+            [](const Suite& a, const Suite& b) { return a.name < b.name; });
+  std::size_t count = 0;
+  std::size_t controls = 0;
+  std::string tables;
+  for (const Suite& suite : sorted) {
+    tables += "\n## " + suite.name +
+              "\n\n| test | from | a job that | gets | stopped by | control: without |\n"
+              "| --- | --- | --- | --- | --- | --- |\n";
+    for (const Attack& attack : suite.attacks()) {
+      ++count;
+      if (!attack.control.off.empty()) ++controls;
+      const std::string control =
+          attack.control.off.empty() ? "none: " + attack.control.impossible : attack.control.off;
+      std::string row;
+      for (const std::string& cell :
+           {attack.name, attack.source, attack.does, attack.answer, attack.layer, control}) {
+        std::string escaped;
+        for (const char letter : cell) {
+          if (letter == '|') escaped += '\\';
+          escaped += letter;
+        }
+        row += "| " + escaped + ' ';
+      }
+      tables += row + "|\n";
+    }
+  }
+  return "# Attacks\n\nWritten by `tests/run --attack-table` from the tests themselves; a test "
+         "fails "
+         "when it is out of date. \"From\" is the number in the\nproject's list of attacks, or "
+         "own. " +
+         std::to_string(count) + " attacks, " + std::to_string(controls) +
+         " with a control: the same job with that one protection off\ncomes out differently, and "
+         "that is asserted too. Run one: `ctest --preset dev -R NAME`.\n" +
+         tables;
+}
+
+}  // namespace hatchery::testing
