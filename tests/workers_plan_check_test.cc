@@ -40,6 +40,22 @@ TEST(PlanCheck, TheSlotPlanOfTheBuiltInProfileIsSound) {
   EXPECT_EQ(SlotPlanBytes().broken_rule(), 0);
 }
 
+TEST(PlanCheck, EveryProfileThatIsValidFitsIntoASlotPlan) {
+  for (const char* root : {"", "/srv/root"}) {
+    PoolConfig config;
+    Profile& profile = config.profiles.front();
+    profile.root_directory = root;
+    profile.network = NetworkMode::kHost;  // One mount more.
+    while (config.validate()) {
+      const std::string bytes = encode_slot_plan(profile, {}, 0);
+      const auto* plan = reinterpret_cast<const SlotPlan*>(bytes.data());
+      ASSERT_EQ(plan_check::broken_rule(plan, bytes.size()), 0) << plan->mounts_count;
+      profile.masked_paths.push_back("/proc/" + std::to_string(profile.masked_paths.size()));
+    }
+    EXPECT_EQ(config.validate().error().object, "profile[0].bind") << "more than fit are refused";
+  }
+}
+
 TEST(PlanCheck, ASlotPlanThatPointsOutsideIsRefused) {
   struct Case {
     const char* name;
