@@ -24,6 +24,7 @@
 #include "pool/file_store.h"
 #include "pool/host_state.h"
 #include "pool/launcher_link.h"
+#include "pool/outcome.h"
 #include "pool/porter.h"
 #include "pool/scheduler.h"
 #include "pool/slot.h"
@@ -108,7 +109,7 @@ class Loop {
   void slot_start_failed(Slot& slot, Error error);
   void listen_to_slot(Slot& slot);
   void on_slot_message(Slot& slot, int result);
-  void on_parked(Slot& slot, const protocol::Parked& parked);
+  void on_parked(Slot& slot, const protocol::Parked& parked, std::vector<UniqueFd> fds);
   void slot_becomes_ready(Slot& slot);
   void lose(Slot& slot, Error why);
   void on_zygote_dead(Slot& slot);
@@ -158,12 +159,7 @@ class Loop {
   std::unique_ptr<Ring> ring_;
   std::optional<HostState> host_;
   LauncherLink launcher_;
-  struct LauncherInbox {
-    protocol::SlotStarted message;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    iovec part;
-    msghdr header;
-  } launcher_inbox_;
+  Inbox launcher_inbox_{};
   std::unique_ptr<Completion> launcher_received_;
   std::unique_ptr<Completion> woken_;
 
@@ -196,9 +192,5 @@ class Loop {
 };
 
 std::int64_t monotonic_ns();
-
-inline Nanoseconds since(std::int64_t from_ns, std::int64_t to_ns) {
-  return Nanoseconds(to_ns > from_ns ? to_ns - from_ns : 0);
-}
 
 }  // namespace hatchery

@@ -157,17 +157,7 @@ void Loop::fill_figures(Slot& slot, Job& job) {
   report.io_read_bytes = figures.io_read_bytes;
   report.io_write_bytes = figures.io_write_bytes;
   report.throttled_time = in_ns(figures.throttled_ns);
-  const protocol::Ended& ended = job.ended;
-  if (ended.ended_ns == 0) return;  // The zygote is lost, and what only it knew.
-  report.minor_faults = ended.minor_faults;
-  report.major_faults = ended.major_faults;
-  report.voluntary_switches = ended.voluntary_switches;
-  report.involuntary_switches = ended.involuntary_switches;
-  if (ended.planned_ns != 0) report.steps.handed_over = since(job.placed_ns, ended.planned_ns);
-  if (ended.exec_ns == 0) return;
-  report.steps.exec_done = since(ended.planned_ns, ended.exec_ns);
-  report.steps.ended = since(ended.exec_ns, ended.ended_ns);
-  report.wall_time = since(ended.exec_ns, ended.exited_ns);
+  fill_from_end(job);
 }
 
 void Loop::record_end(Job& job) {

@@ -5,7 +5,6 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "pool/loop.h"
@@ -43,31 +42,6 @@ Error failure_error(const protocol::Failure& failure, const Profile& profile) {
 
 }  // namespace
 
-msghdr* SlotInbox::prepare() {
-  part = {bytes, sizeof bytes};
-  header = {};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  return &header;
-}
-
-std::vector<UniqueFd> SlotInbox::take_fds() {
-  std::vector<UniqueFd> fds;
-  for (cmsghdr* part_header = CMSG_FIRSTHDR(&header); part_header != nullptr;
-       part_header = CMSG_NXTHDR(&header, part_header)) {
-    if (part_header->cmsg_level != SOL_SOCKET || part_header->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (part_header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(part_header) + i * sizeof fd, sizeof fd);
-      fds.emplace_back(fd);
-    }
-  }
-  return fds;
-}
-
 Result<void> Loop::start_launcher() {
   Result<LauncherLink> launcher = LauncherLink::start(setup_.zygote_path);
   if (!launcher) return std::move(launcher).error();
@@ -79,18 +53,13 @@ Result<void> Loop::start_launcher() {
 }
 
 void Loop::listen_to_launcher() {
-  launcher_inbox_.part = {&launcher_inbox_.message, sizeof launcher_inbox_.message};
-  launcher_inbox_.header = {};
-  launcher_inbox_.header.msg_iov = &launcher_inbox_.part;
-  launcher_inbox_.header.msg_iovlen = 1;
-  launcher_inbox_.header.msg_control = launcher_inbox_.control;
-  launcher_inbox_.header.msg_controllen = sizeof launcher_inbox_.control;
-  ring_->receive(*launcher_received_, launcher_.socket_fd(), &launcher_inbox_.header);
+  ring_->receive(*launcher_received_, launcher_.socket_fd(), launcher_inbox_.prepare());
 }
 
 void Loop::on_launcher_message(int result) {
   if (result == -ECANCELED) return;
-  if (result != sizeof(protocol::SlotStarted)) {
+  std::optional<LauncherMessage> message = launcher_inbox_.take_launcher_message(result);
+  if (!message) {
     // The launcher is dead, and with it every zygote: their sockets say so one by one. Those that
     // were being started will never be answered.
     const Error error{.step = Step::kReceiveMessage,
@@ -109,23 +78,17 @@ void Loop::on_launcher_message(int result) {
     for (Slot* slot : unanswered) slot_start_failed(*slot, error);
     return;
   }
-  const protocol::SlotStarted& message = launcher_inbox_.message;
-  UniqueFd pidfd;
-  if (const cmsghdr* header = CMSG_FIRSTHDR(&launcher_inbox_.header); header != nullptr) {
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-    pidfd = UniqueFd(fd);
-  }
-  const auto found = slots_.find(message.slot);
+  const auto found = slots_.find(message->body.slot);
   if (found == slots_.end()) {
-    send_signal(pidfd.get(), SIGKILL);
+    send_signal(message->pidfd.get(), SIGKILL);
   } else {
     Slot& slot = *found->second;
     slot.start_answered = true;
-    if (message.failure.step != Step::kNone) {
-      slot_start_failed(slot, failure_error(message.failure, *profiles_[slot.profile].profile));
+    const protocol::Failure& failure = message->body.failure;
+    if (failure.step != Step::kNone) {
+      slot_start_failed(slot, failure_error(failure, *profiles_[slot.profile].profile));
     } else {
-      slot.zygote_pidfd = std::move(pidfd);
+      slot.zygote_pidfd = std::move(message->pidfd);
       if (slot.state == SlotState::kDead) send_signal(slot.zygote_pidfd.get(), SIGKILL);
       listen_to_slot(slot);
     }
@@ -219,12 +182,12 @@ void Loop::listen_to_slot(Slot& slot) {
 
 void Loop::on_slot_message(Slot& slot, int result) {
   if (result == -ECANCELED) return;
-  const auto size = static_cast<std::size_t>(std::max(result, 0));
-  if (const auto parked = slot.inbox.as<protocol::Parked>(size)) {
-    on_parked(slot, *parked);
-  } else if (const auto ended = slot.inbox.as<protocol::Ended>(size)) {
+  SlotMessage message = slot.inbox.take_slot_message(result);
+  if (const auto* parked = std::get_if<protocol::Parked>(&message.body)) {
+    on_parked(slot, *parked, std::move(message.fds));
+  } else if (const auto* ended = std::get_if<protocol::Ended>(&message.body)) {
     on_ended(slot, *ended);
-  } else if (const auto failed = slot.inbox.as<protocol::SetupFailed>(size)) {
+  } else if (const auto* failed = std::get_if<protocol::SetupFailed>(&message.body)) {
     lose(slot, failure_error(failed->failure, *profiles_[slot.profile].profile));
   } else {
     lose(slot, Error{.step = Step::kReceiveMessage,
@@ -237,17 +200,15 @@ void Loop::on_slot_message(Slot& slot, int result) {
   if (slot.state != SlotState::kDead) listen_to_slot(slot);
 }
 
-void Loop::on_parked(Slot& slot, const protocol::Parked& parked) {
-  std::vector<UniqueFd> fds = slot.inbox.take_fds();
-  const bool listener = parked.has_listener != 0;
+void Loop::on_parked(Slot& slot, const protocol::Parked& parked, std::vector<UniqueFd> fds) {
   if (slot.state == SlotState::kDead) return;
-  if (fds.size() != (listener ? 4U : 3U) || !slot_event_is_legal(slot.state, SlotEvent::kParked))
+  if (!slot_event_is_legal(slot.state, SlotEvent::kParked))
     return lose(slot,
                 Error{.step = Step::kReceiveMessage, .detail = "unexpected message of a worker"});
   slot.worker_pidfd = std::move(fds[0]);
   slot.work_dir = std::move(fds[1]);
   slot.tmp_dir = std::move(fds[2]);
-  slot.listener = listener ? std::move(fds[3]) : UniqueFd();
+  slot.listener = parked.has_listener != 0 ? std::move(fds[3]) : UniqueFd();
   slot.reset_ns = parked.reset_ns;
   slot_becomes_ready(slot);
 }

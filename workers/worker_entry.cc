@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "workers/plan_check.h"
 #include "workers/raw.h"
 
 namespace hatchery {
@@ -39,7 +40,6 @@ class Worker {
   void say_parked() noexcept;
   void receive_plan() noexcept;
   void check_plan() noexcept;
-  void relocate(std::uint32_t offset) noexcept;
   void place_descriptors() noexcept;
   void set_rlimits() const noexcept;
   void set_label() const noexcept;
@@ -50,6 +50,7 @@ class Worker {
   char* body_ = nullptr;
   int received_[protocol::kFdsMax];
   std::size_t received_count_ = 0;
+  FdEntry entries_[protocol::kFdsMax];
   // Sent with Parked: pidfd, /w, /tmp, listener.
   int parked_fds_[4] = {-1, -1, -1, -1};
 };
@@ -143,17 +144,12 @@ void Worker::receive_plan() noexcept {
   check(Step::kWorkerReceivePlan, size);
   context_.page->planned_ns = raw::monotonic_ns();
   context_.page->phase = WorkerPhase::kPlanned;
-  const auto inline_size = static_cast<std::size_t>(size) - sizeof job_;
-  if (static_cast<std::size_t>(size) < sizeof job_ ||
-      job_.kind != protocol::MessageKind::kJobPlan || job_.body_size == 0 ||
-      job_.body_size > protocol::kPlanBytesMax)
-    fail(Step::kWorkerPlanBounds, EPROTO, 0);
+  const int rule = plan_check::broken_rule(job_, static_cast<std::size_t>(size), received_count_);
+  if (rule >= 0) fail(Step::kWorkerPlanBounds, EPROTO, rule);
   if (job_.body_in_memfd == 0) {
-    if (inline_size != job_.body_size) fail(Step::kWorkerPlanBounds, EPROTO, 1);
     body_ = context_.body;
     return;
   }
-  if (received_count_ == 0) fail(Step::kWorkerPlanBounds, EPROTO, 2);
   --received_count_;
   void* mapped = ::mmap(nullptr, job_.body_size, PROT_READ | PROT_WRITE, MAP_PRIVATE,
                         received_[received_count_], 0);
@@ -161,31 +157,9 @@ void Worker::receive_plan() noexcept {
   body_ = static_cast<char*>(mapped);
 }
 
-void Worker::relocate(std::uint32_t offset) noexcept {
-  constexpr std::uint32_t kEntry = sizeof(std::uint64_t);
-  if (offset % kEntry != 0) fail(Step::kWorkerPlanBounds, EPROTO, 3);
-  for (;; offset += kEntry) {
-    if (offset > job_.body_size - kEntry) fail(Step::kWorkerPlanBounds, EPROTO, 4);
-    std::uint64_t entry = 0;
-    std::memcpy(&entry, body_ + offset, kEntry);
-    if (entry == 0) return;
-    if (entry >= job_.body_size) fail(Step::kWorkerPlanBounds, EPROTO, 5);
-    entry += reinterpret_cast<std::uintptr_t>(body_);
-    std::memcpy(body_ + offset, &entry, kEntry);
-  }
-}
-
 void Worker::check_plan() noexcept {
-  const std::uint64_t size = job_.body_size;
-  // Every string ends inside the body, since the body ends in NUL.
-  if (size < sizeof(std::uint64_t) || body_[size - 1] != '\0' || job_.working_directory >= size ||
-      job_.label >= size || job_.fds_count > protocol::kFdsMax || job_.rlimits_count > 16 ||
-      job_.fds + std::uint64_t{job_.fds_count} * sizeof(FdEntry) > size ||
-      job_.rlimits + std::uint64_t{job_.rlimits_count} * sizeof(protocol::Rlimit) > size)
-    fail(Step::kWorkerPlanBounds, EPROTO, 6);
-  relocate(job_.argv);
-  relocate(job_.envp);
-  relocate(job_.paths);
+  const int rule = plan_check::prepare_body(job_, body_, received_count_, entries_);
+  if (rule >= 0) fail(Step::kWorkerPlanBounds, EPROTO, rule);
   check(Step::kWorkerPlanBounds, 0);
 }
 
@@ -195,10 +169,8 @@ void Worker::place_descriptors() noexcept {
     ::fcntl(context_.socket_fd, F_SETFD, 0);  // All are born close-on-exec, so that is undone too.
   else
     check(Step::kWorkerCloseDescriptors, ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC));
-  FdEntry entries[protocol::kFdsMax];
-  std::memcpy(entries, body_ + job_.fds, job_.fds_count * sizeof(FdEntry));
   bool high_target = false;
-  for (std::uint32_t i = 0; i < job_.fds_count; ++i) high_target |= entries[i].target > 2;
+  for (std::uint32_t i = 0; i < job_.fds_count; ++i) high_target |= entries_[i].target > 2;
   if (high_target) {  // A target could be the number of a descriptor that is still to be placed.
     for (std::size_t i = 0; i < received_count_; ++i) {
       received_[i] = ::fcntl(received_[i], F_DUPFD_CLOEXEC, protocol::kPrivateFdBase);
@@ -206,13 +178,9 @@ void Worker::place_descriptors() noexcept {
     }
   }
   for (std::uint32_t i = 0; i < job_.fds_count; ++i) {
-    const FdEntry& entry = entries[i];
+    const FdEntry& entry = entries_[i];
     int placed = entry.target;
-    if (entry.target < 0 || entry.target >= protocol::kPrivateFdBase) {
-      fail(Step::kWorkerPlanBounds, EPROTO, 7);
-    } else if (entry.source >= 0) {
-      if (static_cast<std::size_t>(entry.source) >= received_count_)
-        fail(Step::kWorkerPlanBounds, EPROTO, 8);
+    if (entry.source >= 0) {
       placed = ::dup2(received_[entry.source], entry.target);
     } else if (entry.source == protocol::kFdNull) {
       if (entry.target > 2) {
