@@ -24,7 +24,7 @@ constexpr std::int64_t kHealthNs = 1'000'000'000;
 constexpr std::int64_t kStuckNs = 2'000'000'000;
 /// A reset is some hundred microseconds of work.
 constexpr std::int64_t kResetNs = 5'000'000'000;
-constexpr std::size_t kDrainBytesMax = 1 << 20;
+constexpr int kDrainReadsMax = 16;
 
 }  // namespace
 
@@ -112,8 +112,9 @@ void Loop::listen_to_collector(Slot& slot, Job& job, Collector& collector) {
 
 void Loop::drain_collector(Slot* slot, Job& job, Collector& collector) {
   char part[65536];
-  // While the job runs, a bound on one visit keeps other jobs alive beside a flood.
-  for (std::size_t total = 0; !collector.at_end && (slot == nullptr || total < kDrainBytesMax);) {
+  // While the job runs, a bound on one visit keeps other jobs alive beside a flood. Of reads, not
+  // of bytes: a pipe in packet mode (O_DIRECT) gives one byte a read if the job likes.
+  for (int reads = 0; !collector.at_end && (slot == nullptr || reads < kDrainReadsMax); ++reads) {
     const ssize_t got = ::read(collector.pipe.get(), part, sizeof part);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return;  // EAGAIN: empty for now.
@@ -121,7 +122,6 @@ void Loop::drain_collector(Slot* slot, Job& job, Collector& collector) {
       collector.at_end = true;
       return;
     }
-    total += static_cast<std::size_t>(got);
     const std::uint64_t room = collector.bytes_max - collector.bytes.size();
     collector.bytes.append(part, std::min<std::uint64_t>(room, static_cast<std::uint64_t>(got)));
     if (static_cast<std::uint64_t>(got) > room) {

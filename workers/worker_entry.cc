@@ -33,6 +33,7 @@ class Worker {
     return (context_.plan->without & protection) != 0;
   }
 
+  void close_inherited() const noexcept;
   void join_own_view() const noexcept;
   void open_null_streams() const noexcept;
   void drop_privileges() const noexcept;
@@ -65,6 +66,17 @@ void Worker::check(Step step, long result, int index) const noexcept {
     fail(step, context_.fault_errnum, index);
   if (result < 0) [[unlikely]]
     fail(step, errno, index);
+}
+
+void Worker::close_inherited() const noexcept {
+  if (without(protocol::kWithoutDescriptorClose)) return;
+  // All but the socket, and not only at exec: chdir() to the job's working directory comes first,
+  // and /proc/self/fd/N of the zygote's cgroup directory, which is a directory of the host, would
+  // lead out (the way of CVE-2024-21626).
+  const auto socket_fd = static_cast<unsigned>(context_.socket_fd);
+  if ((socket_fd > 3 && ::syscall(SYS_close_range, 3U, socket_fd - 1, 0) < 0) ||
+      ::syscall(SYS_close_range, socket_fd + 1, ~0U, 0) < 0)
+    fail(Step::kWorkerCloseDescriptors, errno, 0);
 }
 
 void Worker::join_own_view() const noexcept {
@@ -131,6 +143,9 @@ void Worker::say_parked() noexcept {
   context_.page->phase = WorkerPhase::kParked;
   check(Step::kWorkerSendReady, raw::send_message(context_.socket_fd, &parked, sizeof parked,
                                                   parked_fds_, parked_fds_[3] >= 0 ? 4 : 3));
+  // They are the pool's now; from here on no descriptor of the worker is a directory.
+  for (const int fd : parked_fds_)
+    if (fd >= 0) ::close(fd);
 }
 
 void Worker::receive_plan() noexcept {
@@ -235,6 +250,7 @@ void Worker::execute() const noexcept {
 }
 
 void Worker::run() noexcept {
+  close_inherited();
   join_own_view();
   open_null_streams();
   parked_fds_[0] = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
