@@ -259,6 +259,8 @@ enum Protection : std::uint32_t {
   kWithoutIdChange = 1U << 13,
   kWithoutSession = 1U << 14,
   kWithoutHidepid = 1U << 15,
+  kWithoutOwnCounts = 1U << 28,
+  kWithoutReadOnlyProc = 1U << 29,
 };
 
 static_assert(std::is_trivially_copyable_v<SlotPlan> && std::is_trivially_copyable_v<JobPlan> &&
