@@ -71,7 +71,7 @@ void Worker::join_own_view() const noexcept {
   // the process, like the zygote, is not dumpable (proc(5)); drop_privileges() makes it undumpable
   // again.
   check(Step::kWorkerDumpable, ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
-  check(Step::kWorkerOomScore, raw::write_file(AT_FDCWD, "/proc/self/oom_score_adj", "1000", 4));
+  check(Step::kWorkerOomScore, raw::write_file(context_.proc_fd, "self/oom_score_adj", "1000", 4));
   // After the birth in its cgroup, so that this cgroup is the root the job sees
   // (cgroup_namespaces(7)).
   if (!without(protocol::kWithoutCgroupNamespace))
@@ -237,7 +237,7 @@ void Worker::set_label() const noexcept {
   const char* label = body_ + job_.label;
   if (*label == '\0') return;
   check(Step::kWorkerLabel,
-        raw::write_file(AT_FDCWD, "/proc/thread-self/attr/exec", label, std::strlen(label) + 1));
+        raw::write_file(context_.proc_fd, "thread-self/attr/exec", label, std::strlen(label) + 1));
 }
 
 void Worker::execute() const noexcept {
