@@ -55,8 +55,8 @@ constexpr std::array kWorkerCalls{
     SYS_read,   SYS_write,        SYS_recvmsg,        SYS_sendmsg,      SYS_dup3,
     SYS_fcntl,  SYS_close,        SYS_close_range,    SYS_prlimit64,    SYS_munmap,
     SYS_chdir,  SYS_execve,       SYS_execveat,       SYS_exit_group,   SYS_exit,
-    SYS_umask,  SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_clock_gettime,
-    SYS_openat, SYS_getpid,       SYS_futex,
+    SYS_umask,  SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_openat,
+    SYS_getpid, SYS_futex,
 #ifdef SYS_dup2
     SYS_dup2,   SYS_open,
 #endif
