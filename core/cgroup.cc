@@ -16,6 +16,8 @@ Result<void> remove_cgroup_tree(const std::string& directory, std::uint32_t wait
 namespace {
 
 constexpr std::uint64_t kCpuPeriodUs = 100'000;
+/// What v1 counts apart from memory: buffers of TCP and UDP sockets.
+constexpr std::uint64_t kSocketBytesMax = 16ULL << 20;
 
 Result<void> make_group(const std::string& path) {
   if (::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) return {};
@@ -161,6 +163,10 @@ Result<SlotCgroup> SlotCgroup::create(const CgroupHost& host, const std::string&
       if (!procs.valid()) return errno_error(Step::kCreateCgroup, group, errno);
       made.v1_procs_.push_back(std::move(procs));
       made.open_knobs_v1(hierarchy, group);
+      // Without a limit there they would be charged to nobody.
+      if (hierarchy.controllers.contains("memory"))
+        HATCHERY_TRY(
+            write_text(group + "/memory.kmem.tcp.limit_in_bytes", std::to_string(kSocketBytesMax)));
     }
     made.directories_.push_back(group);
   }

@@ -33,6 +33,7 @@ struct SlotSetup {
   /// ns_last_pid of the slot's pid namespace, open for writing; opened by build_slot() before
   /// /proc/sys becomes read-only.
   int last_pid_fd = -1;
+  int proc_fd = -1;  ///< Of a writable /proc that has no path, for zygote and worker.
   /// What each tmpfs looked like when it was mounted.
   TmpfsState tmpfs[kTmpfsCount];
   /// SELinux context of the job's files, "" for none.

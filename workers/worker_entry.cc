@@ -33,7 +33,7 @@ class Worker {
     return (context_.plan->without & protection) != 0;
   }
 
-  void close_inherited() const noexcept;
+  void close_inherited() noexcept;
   void join_own_view() const noexcept;
   void open_null_streams() const noexcept;
   void drop_privileges() const noexcept;
@@ -52,6 +52,8 @@ class Worker {
   int received_[protocol::kFdsMax];
   std::size_t received_count_ = 0;
   FdEntry entries_[protocol::kFdsMax];
+  /// /proc/thread-self/attr/exec, on a host with SELinux.
+  int label_fd_ = -1;
   // Sent with Parked: pidfd, /w, /tmp, listener.
   int parked_fds_[4] = {-1, -1, -1, -1};
 };
@@ -68,14 +70,20 @@ void Worker::check(Step step, long result, int index) const noexcept {
     fail(step, errno, index);
 }
 
-void Worker::close_inherited() const noexcept {
-  if (without(protocol::kWithoutDescriptorClose)) return;
+void Worker::close_inherited() noexcept {
   // All but the socket, and not only at exec: chdir() to the job's working directory comes first,
   // and /proc/self/fd/N of the zygote's cgroup directory, which is a directory of the host, would
   // lead out (the way of CVE-2024-21626).
+  const int last_fd = context_.labelled ? context_.socket_fd + 1 : context_.socket_fd;
+  if (context_.labelled) {
+    // The one file whose path is not yet known to be of use: /proc itself is read-only for a job.
+    const int opened = ::openat(context_.proc_fd, "thread-self/attr/exec", O_WRONLY | O_CLOEXEC);
+    label_fd_ = static_cast<int>(::syscall(SYS_dup3, opened, last_fd, O_CLOEXEC));
+    check(Step::kWorkerLabel, label_fd_, 0);
+  }
   const auto socket_fd = static_cast<unsigned>(context_.socket_fd);
   if ((socket_fd > 3 && ::syscall(SYS_close_range, 3U, socket_fd - 1, 0) < 0) ||
-      ::syscall(SYS_close_range, socket_fd + 1, ~0U, 0) < 0)
+      ::syscall(SYS_close_range, static_cast<unsigned>(last_fd) + 1, ~0U, 0) < 0)
     fail(Step::kWorkerCloseDescriptors, errno, 0);
 }
 
@@ -85,7 +93,8 @@ void Worker::join_own_view() const noexcept {
   // again.
   check(Step::kWorkerDumpable, ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
   if (!without(protocol::kWithoutOomScore))
-    check(Step::kWorkerOomScore, raw::write_file(AT_FDCWD, "/proc/self/oom_score_adj", "1000", 4));
+    check(Step::kWorkerOomScore,
+          raw::write_file(context_.proc_fd, "self/oom_score_adj", "1000", 4));
   // After the birth in its cgroup, so that this cgroup is the root the job sees
   // (cgroup_namespaces(7)).
   if (!without(protocol::kWithoutCgroupNamespace))
@@ -224,8 +233,8 @@ void Worker::set_rlimits() const noexcept {
 void Worker::set_label() const noexcept {
   const char* label = body_ + job_.label;
   if (*label == '\0') return;
-  check(Step::kWorkerLabel,
-        raw::write_file(AT_FDCWD, "/proc/thread-self/attr/exec", label, std::strlen(label) + 1));
+  const std::size_t size = std::strlen(label) + 1;
+  check(Step::kWorkerLabel, ::write(label_fd_, label, size) == static_cast<ssize_t>(size) ? 0 : -1);
 }
 
 void Worker::execute() const noexcept {
@@ -250,8 +259,8 @@ void Worker::execute() const noexcept {
 }
 
 void Worker::run() noexcept {
-  close_inherited();
   join_own_view();
+  close_inherited();
   open_null_streams();
   parked_fds_[0] = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
   check(Step::kWorkerSendReady, parked_fds_[0], 0);
