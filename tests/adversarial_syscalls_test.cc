@@ -106,6 +106,17 @@ HATCHERY_ATTACKS(Syscalls) {
               "demands CPU cores that no neighbour may share, also with bits above the 32 that the "
               "kernel takes",
               {"core_scheduling", "core_scheduling_high"}),
+      refused("AsynchronousIo", "own", "sets up AIO, which one number bounds for the whole host",
+              {"io_setup"}, "ENOSYS"),
+      refused("PageCacheFacts", "own", "asks by cachestat which pages others have read",
+              {"cachestat"}),
+      refused("SocketTypeWithHighBits", "F86",
+              "asks for a socket of an unknown type, and bits above the 32 that the kernel takes",
+              {"type_high"}),
+      refused("CoreLimit", "F91",
+              "lowers its core limit to 0, with which a piped core_pattern of the host runs, also "
+              "with bits above the 32 that the kernel takes",
+              {"core_limit", "core_limit_high", "core_limit_old"}),
       fatal("PivotRoot", "calls pivot_root", "pivot_root"),
       fatal("Fsopen", "opens a filesystem to mount", "fsopen"),
       fatal("MoveMount", "moves a mount", "move_mount"),

@@ -129,6 +129,17 @@ static long pasted_high(void) { return type_ahead(0x541c | 1L << 33); }
 static long core_scheduling(void) { return syscall(SYS_prctl, 62, 99, 0, 0, 0); }
 static long core_scheduling_high(void) { return syscall(SYS_prctl, 62 | 1L << 32, 99, 0, 0, 0); }
 
+static long core_limit(unsigned long high) {
+  const unsigned long none[2] = {0, 0};
+  return syscall(SYS_prlimit64, 0, 4 | high, none, NULL);
+}
+static long no_core(void) { return core_limit(0); }
+static long no_core_high(void) { return core_limit(1UL << 32); }
+static long no_core_old(void) {
+  const unsigned long none[2] = {0, 0};
+  return syscall(SYS_setrlimit, 4UL | 1UL << 33, none);
+}
+
 static const struct {
   const char *name;
   long (*call)(void);
@@ -202,6 +213,9 @@ static const struct {
               {"tiocsti", typed},
               {"tiocsti_high", typed_high},
               {"tioclinux_high", pasted_high},
+              {"core_limit", no_core},
+              {"core_limit_high", no_core_high},
+              {"core_limit_old", no_core_old},
               {"core_scheduling", core_scheduling},
               {"core_scheduling_high", core_scheduling_high}};
 
