@@ -102,10 +102,6 @@ HATCHERY_ATTACKS(Syscalls) {
               "puts input into a terminal by TIOCSTI and TIOCLINUX, also with bits above the 32 "
               "that the kernel takes",
               {"tiocsti", "tiocsti_high", "tioclinux_high"}),
-      refused("CoreScheduling", "own",
-              "demands CPU cores that no neighbour may share, also with bits above the 32 that the "
-              "kernel takes",
-              {"core_scheduling", "core_scheduling_high"}),
       refused("AsynchronousIo", "own", "sets up AIO, which one number bounds for the whole host",
               {"io_setup"}, "ENOSYS"),
       refused("PageCacheFacts", "own", "asks by cachestat which pages others have read",

@@ -46,12 +46,12 @@ constexpr const char* kAllowed[] = {
     "arch_prctl", "execve", "execveat", "exit", "exit_group", "fork", "futex", "futex_requeue",
     "futex_wait", "futex_waitv", "futex_wake", "get_robust_list", "get_thread_area", "getcpu",
     "getpgid", "getpgrp", "getpid", "getppid", "getpriority", "getrlimit", "getrusage", "getsid",
-    "gettid", "ioprio_get", "ioprio_set", "kill", "pidfd_open", "pidfd_send_signal", "rseq",
-    "sched_get_priority_max", "sched_get_priority_min", "sched_getaffinity", "sched_getattr",
-    "sched_getparam", "sched_getscheduler", "sched_rr_get_interval", "sched_setaffinity",
-    "sched_setattr", "sched_setparam", "sched_setscheduler", "sched_yield", "set_robust_list",
-    "set_thread_area", "set_tid_address", "setpgid", "setpriority", "setsid", "tgkill", "times",
-    "tkill", "vfork", "wait4", "waitid",
+    "gettid", "ioprio_get", "ioprio_set", "kill", "pidfd_open", "pidfd_send_signal", "prctl",
+    "rseq", "sched_get_priority_max", "sched_get_priority_min", "sched_getaffinity",
+    "sched_getattr", "sched_getparam", "sched_getscheduler", "sched_rr_get_interval",
+    "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "sched_yield",
+    "set_robust_list", "set_thread_area", "set_tid_address", "setpgid", "setpriority", "setsid",
+    "tgkill", "times", "tkill", "vfork", "wait4", "waitid",
     // Signals.
     "pause", "restart_syscall", "rt_sigaction", "rt_sigpending", "rt_sigprocmask",
     "rt_sigqueueinfo", "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait", "rt_tgsigqueueinfo",
@@ -136,10 +136,6 @@ SyscallPolicy default_syscall_policy(SyscallAction refused) {
   for (const std::uint64_t request : std::to_array<std::uint64_t>({TIOCSTI, TIOCLINUX})) {
     policy.rules.push_back(rule("ioctl", refused, {masked(1, kInt, request)}));
   }
-  // Core scheduling keeps the neighbours off the CPUs beside its own.
-  constexpr std::uint64_t kSchedCore = 62;  // PR_SCHED_CORE, since 5.14.
-  policy.rules.push_back({.names = {"prctl"}});
-  policy.rules.push_back(rule("prctl", refused, {masked(0, kInt, kSchedCore)}));
   // See Zygote::set_rlimits: a limit of 0 would let a piped core_pattern run.
   policy.rules.push_back({.names = {"setrlimit", "prlimit64"}});
   policy.rules.push_back(rule("setrlimit", SyscallAction::kErrno, {masked(0, kInt, RLIMIT_CORE)}));

@@ -126,8 +126,6 @@ static long type_ahead(long request) { return syscall(SYS_ioctl, 0, request, "x"
 static long typed(void) { return type_ahead(0x5412); }
 static long typed_high(void) { return type_ahead(0x5412 | 1L << 32); }
 static long pasted_high(void) { return type_ahead(0x541c | 1L << 33); }
-static long core_scheduling(void) { return syscall(SYS_prctl, 62, 99, 0, 0, 0); }
-static long core_scheduling_high(void) { return syscall(SYS_prctl, 62 | 1L << 32, 99, 0, 0, 0); }
 
 static long core_limit(unsigned long high) {
   const unsigned long none[2] = {0, 0};
@@ -215,9 +213,7 @@ static const struct {
               {"tioclinux_high", pasted_high},
               {"core_limit", no_core},
               {"core_limit_high", no_core_high},
-              {"core_limit_old", no_core_old},
-              {"core_scheduling", core_scheduling},
-              {"core_scheduling_high", core_scheduling_high}};
+              {"core_limit_old", no_core_old}};
 
 int main(int argc, char **argv) {
   for (int i = 1; i < argc; ++i) {
