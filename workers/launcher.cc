@@ -1,5 +1,6 @@
 #include "workers/launcher.h"
 
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +22,26 @@ constexpr Failure kDone{};
 
 Failure failed(Step step, int index = -1) noexcept {
   return {step, static_cast<std::int16_t>(index), errno};
+}
+
+/// What a user namespace's processes use of inotify, namespaces and the like is charged to its
+/// maker too (user_namespaces(7), /proc/sys/user): were that root, one job could use up what all
+/// of the host's root may have. So a slot's is made by the slot's own user, who keeps all
+/// capabilities for the moment. −1 with errno.
+int act_as(std::uint32_t uid) noexcept {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[2]{};
+  if (::syscall(SYS_capget, &header, sets) < 0 || ::syscall(SYS_setresuid, -1, uid, -1) < 0)
+    return -1;
+  return static_cast<int>(::syscall(SYS_capset, &header, sets));
+}
+
+void act_as_root() noexcept {
+  const int saved_errno = errno;
+  ::syscall(SYS_setresuid, -1, 0, -1);
+  // The change of ids has cleared it (prctl(2)).
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  errno = saved_errno;
 }
 
 /// The descriptors of one StartSlot, by what they are.
@@ -113,7 +134,10 @@ Failure Launch::clone_zygote() noexcept {
   args.exit_signal = SIGCHLD;
   args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
   if (setup.injected(Step::kSlotClone)) return failed(Step::kSlotClone);
+  const bool own_user = !setup.without(protocol::kWithoutOwnUser);
+  if (own_user && act_as(start_.host_uid) < 0) return failed(Step::kSlotClone, 3);
   const long result = raw::clone3(args);
+  if (own_user && result != 0) act_as_root();
   if (result < 0) return failed(Step::kSlotClone);
   if (result == 0) become_zygote();
   pid = static_cast<int>(result);
