@@ -216,7 +216,7 @@ void SlotCgroup::open_knobs_v2(const CgroupHierarchy& hierarchy, const std::stri
   // cpu.stat's times need no controller: of the job alone, so better than cpuacct on a hybrid host.
   cpu_stat_ = open_knob(directory, "cpu.stat", O_RDONLY);
   cpu_stat_v2_ = cpu_stat_.valid();
-  kill_ = open_knob(directory, "cgroup.kill", O_WRONLY);
+  job_procs_ = open_knob(directory, "cgroup.procs", O_RDONLY);
   if (cpu_stat_v2_) cpu_procs_ = open_knob(directory, "cgroup.procs", O_RDONLY);
   if (controllers.contains("memory")) {
     memory_v2_ = true;

@@ -155,7 +155,7 @@ class SlotCgroup {
   CgroupKnob pids_max_, pids_peak_, pids_events_, pids_current_;
   CgroupKnob cpu_quota_, cpu_period_, cpu_weight_, cpu_throttle_stat_;
   CgroupKnob cpu_stat_, cpu_user_, cpu_system_, cpu_procs_;
-  CgroupKnob kill_;
+  CgroupKnob job_procs_;
   CgroupKnob cpu_set_;
   std::string cpu_set_default_;
   CgroupKnob io_stat_;
