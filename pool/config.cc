@@ -174,6 +174,12 @@ Result<void> check_profile_limits(const Profile& profile, const std::string& pre
 Result<void> check_profile(const Profile& profile, const std::string& prefix) {
   HATCHERY_TRY(check_name(prefix + "name", profile.name, "-_."));
   HATCHERY_TRY(check_sandbox(profile, prefix));
+  if (profile.pin_slots && profile.defaults.cpu_set) {
+    return wrong(prefix + "defaults.cpu_set",
+                 "contradicts pin_slots, which gives each slot its CPU",
+                 "leave one of them out; maximums.cpu_set says which CPUs slots are pinned to");
+  }
+  HATCHERY_TRY(check_size(prefix + "cache_kept", profile.cache_kept_bytes, 0));
   HATCHERY_TRY(check_range(prefix + "slots_max", profile.slots_max, 1, kSlotsMax));
   HATCHERY_TRY(check_range(prefix + "slots_min", profile.slots_min, 1, profile.slots_max));
   return check_profile_limits(profile, prefix);

@@ -39,6 +39,7 @@ struct SlotDirectories;
 struct ProfileState {
   const Profile* profile = nullptr;
   UniqueFd slot_plan;
+  std::vector<std::uint32_t> pin_cpus;  ///< That slots are pinned to; empty: they are not.
   Scheduler<Submission*> queue;
   std::vector<Slot*> ready;  ///< Used last in, first out: caches are warm.
   std::size_t alive = 0;
@@ -52,7 +53,8 @@ struct LoopSetup {
   PoolConfig config;
   CgroupHost cgroups;
   std::string zygote_path;
-  std::vector<UniqueFd> slot_plans;  ///< One a profile.
+  std::vector<UniqueFd> slot_plans;                  ///< One a profile.
+  std::vector<std::vector<std::uint32_t>> pin_cpus;  ///< One a profile: ProfileState::pin_cpus.
 };
 
 class Loop {
@@ -105,11 +107,13 @@ class Loop {
   void on_launcher_message(int result);
   void start_slots(std::size_t profile);
   void start_slot(std::size_t profile);
+  Result<void> pin_slot(Slot& slot);
   Result<void> prepare_slot(Slot& slot, protocol::StartSlot& message, UniqueFd& theirs);
   void slot_start_failed(Slot& slot, Error error);
   void listen_to_slot(Slot& slot);
   void on_slot_message(Slot& slot, int result);
   void on_parked(Slot& slot, const protocol::Parked& parked, std::vector<UniqueFd> fds);
+  void reclaim(Slot& slot);
   void slot_becomes_ready(Slot& slot);
   void lose(Slot& slot, Error why);
   void on_zygote_dead(Slot& slot);
@@ -165,6 +169,7 @@ class Loop {
 
   std::vector<ProfileState> profiles_;
   std::map<std::uint32_t, std::unique_ptr<Slot>> slots_;
+  std::map<std::uint32_t, std::uint32_t> pinned_;  ///< Slots on each CPU that has one.
   std::uint32_t next_slot_ = 0;
   std::size_t next_fault_ = 0;
   std::vector<Slot*> dead_;

@@ -19,6 +19,10 @@ constexpr std::int64_t kRetryFirstNs = 50'000'000;
 constexpr std::int64_t kRetryMaxNs = 5'000'000'000;
 constexpr std::int64_t kZygoteDeathNs = 5'000'000'000;
 constexpr std::uint32_t kRemoveWaitMs = 5'000;
+/// What the kernel charges ahead of use, 64 pages a CPU (MEMCG_CHARGE_BATCH), and its own objects.
+constexpr std::uint64_t kNotWorthReclaiming = 1ULL << 20;
+/// What a job can pin in its slot for later jobs; more replaces the slot.
+constexpr std::uint64_t kIrreclaimableMax = 8ULL << 20;
 /// From the order to start a slot to its first parked worker: far beyond any busy host.
 constexpr std::int64_t kStartNs = 30'000'000'000;
 
@@ -111,6 +115,17 @@ void Loop::start_slots(std::size_t profile) {
   for (std::size_t count = slots_to_start(demand); count > 0; --count) start_slot(profile);
 }
 
+Result<void> Loop::pin_slot(Slot& slot) {
+  const std::vector<std::uint32_t>& cpus = profiles_[slot.profile].pin_cpus;
+  if (cpus.empty()) return {};
+  // Of those with the fewest slots the first: round robin, also after some were replaced.
+  slot.cpu = *std::min_element(cpus.begin(), cpus.end(), [this](std::uint32_t a, std::uint32_t b) {
+    return pinned_[a] < pinned_[b];
+  });
+  ++pinned_[*slot.cpu];
+  return slot.cgroup->pin(*slot.cpu);
+}
+
 Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, UniqueFd& theirs) {
   Result<UidLease> lease = host_->lease_uid();
   if (!lease) return std::move(lease).error();
@@ -119,6 +134,7 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
       SlotCgroup::create(setup_.cgroups, host_->pool_name(), slot.number, slot.lease.uid);
   if (!cgroup) return std::move(cgroup).error();
   slot.cgroup.emplace(*std::move(cgroup));
+  HATCHERY_TRY(pin_slot(slot));
   const std::string& type = profiles_[slot.profile].profile->selinux_type;
   if (!type.empty()) {
     Result<SlotLabel> label = slot_label(type, slot.lease.index);
@@ -210,7 +226,27 @@ void Loop::on_parked(Slot& slot, const protocol::Parked& parked, std::vector<Uni
   slot.tmp_dir = std::move(fds[2]);
   slot.listener = parked.has_listener != 0 ? std::move(fds[3]) : UniqueFd();
   slot.reset_ns = parked.reset_ns;
+  const std::uint64_t kept = profiles_[slot.profile].profile->cache_kept_bytes;
+  if (slot.ever_ready && slot.cgroup->leftover_bytes() > kept + kNotWorthReclaiming)
+    return reclaim(slot);
   slot_becomes_ready(slot);
+}
+
+void Loop::reclaim(Slot& slot) {
+  slot.porter_busy = true;
+  porter_->run([this, &slot] {
+    const std::uint64_t left = slot.cgroup->reclaim_leftover();
+    post([this, &slot, left] {
+      slot.porter_busy = false;
+      if (slot.state == SlotState::kDead) return bury(slot);
+      if (left <= kIrreclaimableMax) return slot_becomes_ready(slot);
+      lose(slot, Error{.step = Step::kWriteCgroup,
+                       .object = "slot " + std::to_string(slot.number),
+                       .detail = std::to_string(left >> 10) +
+                                 " KiB of earlier jobs' memory can't be given back",
+                       .remedy = "the slot is replaced"});
+    });
+  });
 }
 
 void Loop::slot_becomes_ready(Slot& slot) {
@@ -332,6 +368,7 @@ void Loop::forget_dead_slots() {
     }
     if (slot->lease.uid != 0 && !slot->given_up) host_->release_uid(slot->lease);
     if (slot->due_ns != 0) due_.erase({slot->due_ns, slot});
+    if (slot->cpu) --pinned_[*slot->cpu];
     --total_count_;
     slots_.erase(slot->number);
   }

@@ -10,6 +10,7 @@
 #include "core/files.h"
 #include "pool/host_input.h"
 #include "pool/job_plan.h"
+#include "pool/limits.h"
 #include "pool/loop.h"
 #include "pool/slot_plan.h"
 #include "workers/selinux_label.h"
@@ -83,6 +84,32 @@ Result<void> check_controllers(const Limits& limits, const CgroupHost& cgroups) 
   if (limits.cpu_time && cgroups.v2() == nullptr && !cgroups.has("cpuacct"))
     return need(true, "cpuacct", "cpu_time");
   return {};
+}
+
+/// The CPUs that slots of the profile are pinned to; none when they are not.
+Result<std::vector<std::uint32_t>> pin_cpus(const Profile& profile, const CgroupHost& cgroups) {
+  if (!profile.pin_slots) return std::vector<std::uint32_t>{};
+  const std::string object = "profile \"" + profile.name + "\": pin_slots";
+  if (!cgroups.has("cpuset"))
+    return Error{.step = Step::kValidateConfig,
+                 .object = object,
+                 .errnum = ENOTSUP,
+                 .detail = "this host has no cgroup controller \"cpuset\"",
+                 .remedy = "leave it out, or see `hatchery doctor`"};
+  std::vector<std::uint32_t> cpus = usable_cpu_numbers();
+  if (profile.maximums.cpu_set) {
+    Result<std::vector<std::uint32_t>> allowed = parse_cpu_set(*profile.maximums.cpu_set);
+    if (!allowed) return std::move(allowed).error();
+    std::erase_if(cpus, [&](std::uint32_t cpu) {
+      return !std::binary_search(allowed->begin(), allowed->end(), cpu);
+    });
+  }
+  if (cpus.empty())
+    return Error{.step = Step::kValidateConfig,
+                 .object = object,
+                 .detail = "the pool may run on none of the CPUs of maximums.cpu_set",
+                 .remedy = "name CPUs that the pool may run on: see taskset -p"};
+  return cpus;
 }
 
 Result<UniqueFd> create_host_output(const std::string& path) {
@@ -208,6 +235,9 @@ Result<std::unique_ptr<Pool>> Pool::create(PoolConfig config) {
                                       config.testing_without));
     if (!plan) return std::move(plan).error();
     setup.slot_plans.push_back(*std::move(plan));
+    Result<std::vector<std::uint32_t>> cpus = pin_cpus(profile, setup.cgroups);
+    if (!cpus) return std::move(cpus).error();
+    setup.pin_cpus.push_back(*std::move(cpus));
   }
   setup.config = std::move(config);
   auto impl = std::make_unique<Impl>(std::move(setup));

@@ -40,7 +40,8 @@ struct Slot {
   UniqueFd tmp_dir;
   UniqueFd listener;
   std::int64_t reset_ns = 0;
-  std::string exec_context;  ///< SELinux, "" for none.
+  std::string exec_context;          ///< SELinux, "" for none.
+  std::optional<std::uint32_t> cpu;  ///< That it is pinned to.
 
   Job* job = nullptr;
   bool ever_ready = false;
