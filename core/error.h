@@ -61,6 +61,7 @@ enum class Step : std::uint16_t {
   kSlotForbidUserNamespaces,
   kSlotSnapshotNetwork,
   kSlotSharePage,
+  kSlotOwnInodes,
   // Reset: done by the zygote between two jobs.
   kResetTmpfs = 100,
   kResetPids,

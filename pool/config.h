@@ -48,6 +48,11 @@ struct Profile {
   /// Binds added to (or, with root_directory, laid over) the root. default_profile() fills in the
   /// host's /usr, /bin, ….
   std::vector<BindMount> binds = {};
+  /// false: read-only binds show the host's files with inodes of the slot's own (overlayfs), so
+  /// that jobs at the same time can't meet in file locks, inotify or access times. true: they are
+  /// the host's own inodes, for a host without overlayfs. Writable binds, and sources with other
+  /// filesystems mounted below them, always are.
+  bool share_inodes = false;
   /// Paths in the sandbox hidden under an empty read-only file or directory; missing ones are
   /// skipped.
   std::vector<std::string> masked_paths = {};

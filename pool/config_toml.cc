@@ -348,6 +348,7 @@ Profile read_profile(Reading& reading, const toml::table& table, const std::stri
   reader.choice<NetworkMode>("network", profile.network,
                              {{"none", NetworkMode::kNone}, {"host", NetworkMode::kHost}});
   reader.boolean("time_namespace", profile.time_namespace);
+  reader.boolean("share_inodes", profile.share_inodes);
   reader.string("seccomp_policy", profile.seccomp_policy);
   reader.choice<RefusedCall>("refused_call", profile.refused_call,
                              {{"errno", RefusedCall::kErrno}, {"kill", RefusedCall::kKill}});

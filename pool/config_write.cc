@@ -111,6 +111,9 @@ void write_sandbox(TomlWriter& writer, const Profile& profile) {
   writer.key("network", profile.network == NetworkMode::kHost ? "\"host\"" : "\"none\"");
   writer.comment("A time namespace, where the kernel has it.");
   writer.key("time_namespace", toml_bool(profile.time_namespace));
+  writer.comment(
+      "Read-only binds with the host's own inodes: locks and inotify of jobs meet there.");
+  writer.key("share_inodes", toml_bool(profile.share_inodes));
   writer.comment("\"\" is the built-in policy; else an OCI runtime-spec seccomp JSON file.");
   writer.key("seccomp_policy", toml_string(profile.seccomp_policy));
   writer.comment(

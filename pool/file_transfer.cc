@@ -37,25 +37,35 @@ class AsJobUser {
   int uid_;
 };
 
-UniqueFd open_beneath(int directory_fd, const std::string& path, std::uint64_t flags,
+/// Where one of the slot's directories is, and whether paths below it are confined to it.
+struct Base {
+  int fd;
+  bool confined;
+};
+
+UniqueFd open_beneath(Base base, const std::string& path, std::uint64_t flags,
                       std::uint64_t mode = 0) {
   open_how how{};
   how.flags = flags | O_CLOEXEC;
   how.mode = mode;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+  if (!base.confined) {
+    how.resolve = 0;
+    how.flags &= ~static_cast<std::uint64_t>(O_NOFOLLOW);
+  }
   return UniqueFd(
-      static_cast<int>(::syscall(SYS_openat2, directory_fd, path.c_str(), &how, sizeof how)));
+      static_cast<int>(::syscall(SYS_openat2, base.fd, path.c_str(), &how, sizeof how)));
 }
 
 /// Splits "/tmp/a/b" into the directory to start from and "a/b".
-int base_of(const SlotDirectories& directories, const std::string& path, std::string& rest) {
+Base base_of(const SlotDirectories& directories, const std::string& path, std::string& rest) {
   const bool in_tmp = path.compare(0, 5, "/tmp/") == 0;
   const bool in_work = path.compare(0, 3, "/w/") == 0;
   rest = in_tmp ? path.substr(5) : in_work ? path.substr(3) : path;
   while (!rest.empty() && rest.back() == '/') rest.pop_back();
   while (!rest.empty() && rest.front() == '/') rest.erase(0, 1);
   if (rest.empty()) rest = ".";
-  return in_tmp ? directories.tmp_fd : directories.work_fd;
+  return {in_tmp ? directories.tmp_fd : directories.work_fd, !directories.testing_unconfined};
 }
 
 const char* remedy_for(int errnum) {
@@ -90,14 +100,14 @@ int write_bytes(int fd, const std::string& bytes) {
 }
 
 /// mkdir -p of every directory above `path`.
-int make_parents(int base_fd, const std::string& path) {
+int make_parents(Base base, const std::string& path) {
   for (std::size_t slash = path.find('/'); slash != std::string::npos;
        slash = path.find('/', slash + 1)) {
     const std::string prefix = path.substr(0, slash);
-    if (open_beneath(base_fd, prefix, O_PATH | O_DIRECTORY).valid()) continue;
+    if (open_beneath(base, prefix, O_PATH | O_DIRECTORY).valid()) continue;
     const std::size_t above = prefix.rfind('/');
     const std::string parent = above == std::string::npos ? "." : prefix.substr(0, above);
-    const UniqueFd parent_fd = open_beneath(base_fd, parent, O_PATH | O_DIRECTORY);
+    const UniqueFd parent_fd = open_beneath(base, parent, O_PATH | O_DIRECTORY);
     if (!parent_fd.valid()) return errno;
     const std::string name = above == std::string::npos ? prefix : prefix.substr(above + 1);
     if (::mkdirat(parent_fd.get(), name.c_str(), 0755) < 0 && errno != EEXIST) return errno;
@@ -113,64 +123,64 @@ class Importer {
 
   Result<void> put(const FileIn& file) {
     std::string path;
-    const int base_fd = base_of(directories_, file.path, path);
+    const Base base = base_of(directories_, file.path, path);
     if (std::holds_alternative<FileIn::Directory>(file.source))
-      return make_directory(base_fd, path, file.mode.value_or(0755));
+      return make_directory(base, path, file.mode.value_or(0755));
     if (const auto* bytes = std::get_if<FileIn::Bytes>(&file.source))
-      return put_bytes(base_fd, path, bytes->bytes, file.mode.value_or(0644));
+      return put_bytes(base, path, bytes->bytes, file.mode.value_or(0644));
     if (const auto* stored = std::get_if<FileIn::Stored>(&file.source)) {
       Result<UniqueFd> source = store_.open(stored->id);
       if (!source) return std::move(source).error();
-      return put_open(base_fd, path, source->get(), file.mode.value_or(0644));
+      return put_open(base, path, source->get(), file.mode.value_or(0644));
     }
     if (const auto* host = std::get_if<FileIn::HostFile>(&file.source))
-      return put_host_file(base_fd, path, AT_FDCWD, host->path, file.mode);
+      return put_host_file(base, path, AT_FDCWD, host->path, file.mode);
     const auto& tree = std::get<FileIn::HostDirectory>(file.source);
     const UniqueFd directory(::open(tree.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!directory.valid())
       return errno_error(Step::kOpenInput, tree.path, errno, "give a readable directory");
-    return put_directory(base_fd, path, directory.get(), tree.path, file.mode.value_or(0755), 0);
+    return put_directory(base, path, directory.get(), tree.path, file.mode.value_or(0755), 0);
   }
 
  private:
-  Result<void> make_directory(int base_fd, const std::string& path, std::uint32_t mode) {
+  Result<void> make_directory(Base base, const std::string& path, std::uint32_t mode) {
     if (path == ".") return {};
     const AsJobUser job_user(directories_.job_host_uid);
-    if (const int errnum = make_parents(base_fd, path + "/"); errnum != 0)
+    if (const int errnum = make_parents(base, path + "/"); errnum != 0)
       return transfer_error(Step::kCopyIn, path, errnum);
-    const UniqueFd made = open_beneath(base_fd, path, O_RDONLY | O_DIRECTORY);
+    const UniqueFd made = open_beneath(base, path, O_RDONLY | O_DIRECTORY);
     if (!made.valid() || ::fchmod(made.get(), mode) < 0)
       return transfer_error(Step::kCopyIn, path, errno);
     return {};
   }
 
-  UniqueFd create(int base_fd, const std::string& path, std::uint32_t mode) const {
+  UniqueFd create(Base base, const std::string& path, std::uint32_t mode) const {
     const AsJobUser job_user(directories_.job_host_uid);
-    if (make_parents(base_fd, path) != 0) return UniqueFd();
-    UniqueFd made = open_beneath(base_fd, path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (make_parents(base, path) != 0) return UniqueFd();
+    UniqueFd made = open_beneath(base, path, O_WRONLY | O_CREAT | O_EXCL, 0600);
     // The mode asked for, whatever our umask is.
     if (made.valid() && ::fchmod(made.get(), mode) < 0) made.reset();
     return made;
   }
 
-  Result<void> put_bytes(int base_fd, const std::string& path, const std::string& bytes,
+  Result<void> put_bytes(Base base, const std::string& path, const std::string& bytes,
                          std::uint32_t mode) {
-    const UniqueFd target = create(base_fd, path, mode);
+    const UniqueFd target = create(base, path, mode);
     if (!target.valid()) return transfer_error(Step::kCopyIn, path, errno);
     const int errnum = write_bytes(target.get(), bytes);
     if (errnum != 0) return transfer_error(Step::kCopyIn, path, errnum);
     return {};
   }
 
-  Result<void> put_open(int base_fd, const std::string& path, int source_fd, std::uint32_t mode) {
-    const UniqueFd target = create(base_fd, path, mode);
+  Result<void> put_open(Base base, const std::string& path, int source_fd, std::uint32_t mode) {
+    const UniqueFd target = create(base, path, mode);
     if (!target.valid()) return transfer_error(Step::kCopyIn, path, errno);
     const int errnum = copy_bytes(source_fd, target.get());
     if (errnum != 0) return transfer_error(Step::kCopyIn, path, errnum);
     return {};
   }
 
-  Result<void> put_host_file(int base_fd, const std::string& path, int host_dir_fd,
+  Result<void> put_host_file(Base base, const std::string& path, int host_dir_fd,
                              const std::string& host_path, std::optional<std::uint32_t> mode) {
     // O_NONBLOCK: a FIFO must not stop the pool; what is no regular file is refused below.
     const UniqueFd source(
@@ -180,14 +190,14 @@ class Importer {
     struct stat status {};
     if (::fstat(source.get(), &status) < 0 || !S_ISREG(status.st_mode))
       return errno_error(Step::kOpenInput, host_path, EINVAL, "give a regular file");
-    return put_open(base_fd, path, source.get(), mode.value_or(status.st_mode & 0777));
+    return put_open(base, path, source.get(), mode.value_or(status.st_mode & 0777));
   }
 
-  Result<void> put_directory(int base_fd, const std::string& path, int host_fd,
+  Result<void> put_directory(Base base, const std::string& path, int host_fd,
                              const std::string& host_path, std::uint32_t mode, int depth) {
     if (depth > kDirectoryDepthMax)
       return errno_error(Step::kOpenInput, host_path, ELOOP, "at most 64 directories deep");
-    HATCHERY_TRY(make_directory(base_fd, path, mode | 0700));
+    HATCHERY_TRY(make_directory(base, path, mode | 0700));
     const UniqueFd listing_fd(::openat(host_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     DIR* listing =
         listing_fd.valid() ? ::fdopendir(::fcntl(listing_fd.get(), F_DUPFD_CLOEXEC, 0)) : nullptr;
@@ -197,14 +207,14 @@ class Importer {
          entry = ::readdir(listing)) {
       const std::string name = entry->d_name;
       if (name != "." && name != "..")
-        result = put_entry(base_fd, path == "." ? name : path + "/" + name, host_fd, name,
+        result = put_entry(base, path == "." ? name : path + "/" + name, host_fd, name,
                            host_path + "/" + name, depth);
     }
     ::closedir(listing);
     return result;
   }
 
-  Result<void> put_entry(int base_fd, const std::string& path, int host_fd, const std::string& name,
+  Result<void> put_entry(Base base, const std::string& path, int host_fd, const std::string& name,
                          const std::string& host_path, int depth) {
     struct stat status {};
     if (::fstatat(host_fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0)
@@ -213,23 +223,23 @@ class Importer {
       const UniqueFd below(
           ::openat(host_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
       if (!below.valid()) return errno_error(Step::kOpenInput, host_path, errno);
-      return put_directory(base_fd, path, below.get(), host_path, status.st_mode & 0777, depth + 1);
+      return put_directory(base, path, below.get(), host_path, status.st_mode & 0777, depth + 1);
     }
-    if (S_ISLNK(status.st_mode)) return put_symlink(base_fd, path, host_fd, name, host_path);
+    if (S_ISLNK(status.st_mode)) return put_symlink(base, path, host_fd, name, host_path);
     if (S_ISREG(status.st_mode))
-      return put_host_file(base_fd, path, host_fd, name, status.st_mode & 0777);
+      return put_host_file(base, path, host_fd, name, status.st_mode & 0777);
     return {};  // Sockets, FIFOs and devices have no content to bring.
   }
 
-  Result<void> put_symlink(int base_fd, const std::string& path, int host_fd,
-                           const std::string& name, const std::string& host_path) {
+  Result<void> put_symlink(Base base, const std::string& path, int host_fd, const std::string& name,
+                           const std::string& host_path) {
     char text[4096];
     const ssize_t size = ::readlinkat(host_fd, name.c_str(), text, sizeof text - 1);
     if (size < 0) return errno_error(Step::kOpenInput, host_path, errno);
     text[size] = '\0';
     const std::size_t slash = path.rfind('/');
     const UniqueFd parent = open_beneath(
-        base_fd, slash == std::string::npos ? "." : path.substr(0, slash), O_PATH | O_DIRECTORY);
+        base, slash == std::string::npos ? "." : path.substr(0, slash), O_PATH | O_DIRECTORY);
     const AsJobUser job_user(directories_.job_host_uid);
     const std::string last = slash == std::string::npos ? path : path.substr(slash + 1);
     if (!parent.valid() || ::symlinkat(text, parent.get(), last.c_str()) < 0)
@@ -243,8 +253,8 @@ class Importer {
 
 /// A readable descriptor of what must be a regular file. Looked at before it is opened: opening a
 /// FIFO or device acts.
-Result<UniqueFd> open_regular(int base_fd, const std::string& path, std::uint64_t& size) {
-  const UniqueFd handle = open_beneath(base_fd, path, O_PATH | O_NOFOLLOW);
+Result<UniqueFd> open_regular(Base base, const std::string& path, std::uint64_t& size) {
+  const UniqueFd handle = open_beneath(base, path, O_PATH | O_NOFOLLOW);
   if (!handle.valid()) return transfer_error(Step::kCopyOut, path, errno);
   struct stat status {};
   if (::fstat(handle.get(), &status) < 0) return transfer_error(Step::kCopyOut, path, errno);
@@ -287,9 +297,9 @@ Result<FileId> store_bytes(int fd, const std::string& path, FileStore& store) {
 bool copy_one_out(const FileOut& file, const SlotDirectories& directories, FileStore& store,
                   Output& output) {
   std::string path;
-  const int base_fd = base_of(directories, file.path, path);
+  const Base base = base_of(directories, file.path, path);
   std::uint64_t size = 0;
-  Result<UniqueFd> source = open_regular(base_fd, path, size);
+  Result<UniqueFd> source = open_regular(base, path, size);
   if (!source) {
     output.error = source.error();
     return !(file.optional && source.error().errnum == ENOENT);

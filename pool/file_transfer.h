@@ -18,6 +18,8 @@ struct SlotDirectories {
   int work_fd = -1;
   int tmp_fd = -1;
   std::uint32_t job_host_uid = 0;
+  /// For tests' controls only: follow symlinks wherever they lead.
+  bool testing_unconfined = false;
 };
 
 /// True when copying can't take long: a few small texts. The loop may do it itself.

@@ -36,15 +36,28 @@ std::string made_up_name() {
   return name;
 }
 
+Result<void> make_directory(const std::string& path, mode_t mode) {
+  if (::mkdir(path.c_str(), mode) == 0 || errno == EEXIST) return {};
+  return errno_error(Step::kOpenStateDir, path, errno, kRootRemedy);
+}
+
 }  // namespace
+
+std::string overlay_directory(const std::string& state_directory) {
+  return state_directory + "/overlay";
+}
 
 Result<HostState> HostState::open(const std::string& state_directory, const std::string& pool_name,
                                   const CgroupHost& cgroups, std::uint32_t uid_base,
                                   std::uint32_t uid_count) {
   HostState state;
   state.directory_ = state_directory;
-  if (::mkdir(state_directory.c_str(), 0700) < 0 && errno != EEXIST)
-    return errno_error(Step::kOpenStateDir, state_directory, errno, kRootRemedy);
+  HATCHERY_TRY(make_directory(state_directory, 0700));
+  const std::string overlay = overlay_directory(state_directory);
+  HATCHERY_TRY(make_directory(overlay, 0700));
+  // The overlays' root directory takes its mode from "empty" where it shows a directory itself.
+  HATCHERY_TRY(make_directory(overlay + "/empty", 0755));
+  HATCHERY_TRY(make_directory(overlay + "/mount", 0755));
   for (const std::string& name : pool_cgroups(cgroups)) {
     const std::string path = state_directory + "/" + name + ".lock";
     Result<UniqueFd> lock = try_lock(path);

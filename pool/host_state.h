@@ -21,6 +21,9 @@ struct UidLease {
   std::uint32_t index = 0;
 };
 
+/// Where the launcher finds the empty directories that OwnInodes needs.
+std::string overlay_directory(const std::string& state_directory);
+
 class HostState {
  public:
   /// Makes the directory, removes cgroups of pools that are dead, and locks `pool_name` ("" makes

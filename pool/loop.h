@@ -135,7 +135,7 @@ class Loop {
   void listen_to_collector(Slot& slot, Job& job, Collector& collector);
   void drain_collector(Slot* slot, Job& job, Collector& collector);
   void on_ended(Slot& slot, const protocol::Ended& ended);
-  static SlotDirectories directories_of(const Slot& slot, const Job& job);
+  SlotDirectories directories_of(const Slot& slot, const Job& job) const;
   static void record_end(Job& job);
   void collect(Slot& slot, Job& job);
   void report(Slot& slot, Job& job);

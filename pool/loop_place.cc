@@ -23,8 +23,9 @@ CgroupLimits cgroup_limits(const Limits& limits) {
 
 }  // namespace
 
-SlotDirectories Loop::directories_of(const Slot& slot, const Job& job) {
-  return {job.work_dir.get(), job.tmp_dir.get(), slot.lease.uid + 1};
+SlotDirectories Loop::directories_of(const Slot& slot, const Job& job) const {
+  return {job.work_dir.get(), job.tmp_dir.get(), slot.lease.uid + 1,
+          (setup_.config.testing_without & protocol::kWithoutBeneath) != 0};
 }
 
 void Loop::schedule() {

@@ -36,6 +36,8 @@ Error failure_error(const protocol::Failure& failure, const Profile& profile) {
     remedy = "raise user.max_user_namespaces and the other user.max_*_namespaces";
   if (failure.step == Step::kSlotMakeMountPoint && !profile.root_directory.empty())
     remedy = "root_directory must hold proc, dev, tmp, w and the target of each bind";
+  if (failure.step == Step::kSlotOwnInodes)
+    remedy = "load overlayfs and run as root, or set share_inodes = true and read what it says";
   return errno_error(failure.step, object, failure.errnum, remedy);
 }
 

@@ -209,8 +209,10 @@ Result<std::unique_ptr<Pool>> Pool::create(PoolConfig config) {
     HATCHERY_TRY(check_controllers(profile.defaults, setup.cgroups));
     Result<CompiledPolicy> policy = compile_policy(profile);
     if (!policy) return std::move(policy).error();
-    Result<UniqueFd> plan = sealed_memfd(
-        "hatchery-slot-plan", encode_slot_plan(profile, *policy, config.testing_without));
+    Result<UniqueFd> plan =
+        sealed_memfd("hatchery-slot-plan",
+                     encode_slot_plan(profile, *policy, overlay_directory(config.state_directory),
+                                      config.testing_without));
     if (!plan) return std::move(plan).error();
     setup.slot_plans.push_back(*std::move(plan));
   }

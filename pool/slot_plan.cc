@@ -6,6 +6,9 @@
 
 #include <climits>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <vector>
 
 #include "workers/protocol.h"
@@ -45,6 +48,7 @@ class PlanWriter {
     }
     header.hostname += base;
     header.root_directory += base;
+    header.overlay_directory += base;
     header.mounts = static_cast<std::uint32_t>(mounts);
     header.mounts_count = static_cast<std::uint32_t>(pending_.size());
     header.filter = static_cast<std::uint32_t>(program);
@@ -97,6 +101,21 @@ void add_etc(PlanWriter& writer, const Profile& profile) {
                protocol::kMountIsFile | protocol::kMountOptional);
 }
 
+/// An overlay shows one filesystem; what is mounted below it would be missing.
+bool has_mounts_below(const std::string& source) {
+  std::error_code error;
+  const std::string real = std::filesystem::canonical(source, error).string() + '/';
+  if (error) return false;
+  std::ifstream mountinfo("/proc/self/mountinfo");
+  for (std::string line; std::getline(mountinfo, line);) {
+    std::istringstream fields(line);
+    std::string skipped, point;
+    fields >> skipped >> skipped >> skipped >> skipped >> point;
+    if (point.starts_with(real)) return true;
+  }
+  return false;
+}
+
 void add_bind(PlanWriter& writer, const BindMount& bind) {
   struct stat status {};
   if (::lstat(bind.source.c_str(), &status) == 0 && S_ISLNK(status.st_mode) &&
@@ -116,13 +135,14 @@ void add_bind(PlanWriter& writer, const BindMount& bind) {
   if (bind.writable) flags |= protocol::kMountWritable;
   if (!bind.executable) flags |= protocol::kMountNoExec;
   if (bind.optional) flags |= protocol::kMountOptional;
+  if (has_mounts_below(bind.source)) flags |= protocol::kMountShared;
   writer.add(MountKind::kBind, bind.source, bind.target, flags);
 }
 
 }  // namespace
 
 std::string encode_slot_plan(const Profile& profile, const CompiledPolicy& policy,
-                             std::uint32_t without) {
+                             const std::string& overlay_directory, std::uint32_t without) {
   PlanWriter writer;
   protocol::SlotPlan header{};
   const bool own_root = !profile.root_directory.empty();
@@ -137,6 +157,7 @@ std::string encode_slot_plan(const Profile& profile, const CompiledPolicy& polic
     add_etc(writer, profile);
   }
   add_devices(writer);
+  writer.add(MountKind::kFile, "", protocol::kMaskFile, protocol::kMountNoAccess);
   for (const BindMount& bind : profile.binds) add_bind(writer, bind);
   writer.add(MountKind::kProc, "", "/proc");
   for (const std::string& path : profile.masked_paths) writer.add(MountKind::kMask, "", path);
@@ -157,6 +178,8 @@ std::string encode_slot_plan(const Profile& profile, const CompiledPolicy& polic
   header.filter_listener = policy.needs_listener ? 1 : 0;
   header.filter_late = policy.loads_before_job ? 0 : 1;
   header.without = without;
+  if (!profile.share_inodes && (without & protocol::kWithoutOwnInodes) == 0)
+    header.overlay_directory = writer.text(overlay_directory);
   return writer.finish(header, policy.instructions);
 }
 

@@ -11,9 +11,10 @@
 
 namespace hatchery {
 
-/// The bytes of a protocol::SlotPlan. `without` are protocol::Protection bits (tests only).
+/// The bytes of a protocol::SlotPlan. `overlay_directory` is HostState's; `without` are
+/// protocol::Protection bits (tests only).
 std::string encode_slot_plan(const Profile& profile, const CompiledPolicy& policy,
-                             std::uint32_t without);
+                             const std::string& overlay_directory, std::uint32_t without);
 
 /// A memfd with these bytes that nobody can change any more.
 Result<UniqueFd> sealed_memfd(const char* name, const std::string& bytes);

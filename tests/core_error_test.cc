@@ -15,7 +15,7 @@ std::vector<Step> all_steps() {
   std::vector<Step> steps;
   const std::pair<Step, Step> groups[] = {{Step::kNone, Step::kQueueJob},
                                           {Step::kCreateRing, Step::kSelinuxLabel},
-                                          {Step::kSlotJoinCgroup, Step::kSlotSharePage},
+                                          {Step::kSlotJoinCgroup, Step::kSlotOwnInodes},
                                           {Step::kResetTmpfs, Step::kResetSendDirectory},
                                           {Step::kWorkerClone, Step::kWorkerExec},
                                           {Step::kOpenInput, Step::kOpenOutput},

@@ -85,6 +85,7 @@ name = "first"
 hostname = "box"
 network = "host"
 time_namespace = false
+share_inodes = true
 seccomp_policy = "policy.json"
 refused_call = "kill"
 selinux_type = "job_t"
@@ -149,6 +150,7 @@ TEST(ConfigFromToml, ReadsAProfilesKeys) {
   EXPECT_EQ(profile.hostname, "box");
   EXPECT_EQ(profile.network, NetworkMode::kHost);
   EXPECT_FALSE(profile.time_namespace);
+  EXPECT_TRUE(profile.share_inodes);
   EXPECT_EQ(profile.seccomp_policy, "policy.json");
   EXPECT_EQ(profile.refused_call, RefusedCall::kKill);
   EXPECT_EQ(profile.selinux_type, "job_t");
@@ -368,6 +370,7 @@ void expect_same(const Profile& left, const Profile& right) {
   EXPECT_EQ(left.hostname, right.hostname);
   EXPECT_EQ(left.network, right.network);
   EXPECT_EQ(left.time_namespace, right.time_namespace);
+  EXPECT_EQ(left.share_inodes, right.share_inodes);
   EXPECT_EQ(left.seccomp_policy, right.seccomp_policy);
   EXPECT_EQ(left.refused_call, right.refused_call);
   EXPECT_EQ(left.selinux_type, right.selinux_type);

@@ -1,6 +1,7 @@
 // The walls of a slot, each beside the same program with that wall left out.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/file.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
 #include <unistd.h>
@@ -144,6 +145,26 @@ TEST_F(PoolIsolation, ABindOfTheOperatorIsReadOnlyUnlessItSaysOtherwise) {
   }
   EXPECT_EQ(::unlink((directory + "/x").c_str()), 0);
   EXPECT_EQ(::rmdir(directory.c_str()), 0);
+}
+
+TEST_F(PoolIsolation, AReadOnlyBindHasInodesOfTheSlotsOwn) {
+  for (const std::string path : {"/usr/bin/env", "/etc/services", "/dev/null"}) {
+    const UniqueFd held(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    ASSERT_TRUE(held.valid()) << path;
+    ASSERT_EQ(::flock(held.get(), LOCK_EX), 0) << path;
+    const std::string script = "flock -n " + path + " echo free";
+    EXPECT_EQ(seen(script), "free\n") << path;
+    EXPECT_EQ(seen(script, protocol::kWithoutOwnInodes), "") << path;
+  }
+  profile().share_inodes = true;
+  EXPECT_EQ(seen("stat -f -c %T /usr"), seen("stat -f -c %T /usr", protocol::kWithoutOwnInodes));
+}
+
+TEST_F(PoolIsolation, ADirectoryWithAMountBelowItIsBoundWhole) {
+  // /dev/shm, or whatever is mounted below /dev, would be an empty directory in an overlay.
+  profile().binds.push_back({.source = "/dev", .target = "/host-dev"});
+  EXPECT_EQ(seen("grep -c ' /host-dev' /proc/self/mountinfo"),
+            seen("grep -c ' /host-dev' /proc/self/mountinfo", protocol::kWithoutOwnInodes));
 }
 
 TEST_F(PoolIsolation, AProfileThatDemandsALabelIsRefusedWithoutSelinux) {

@@ -3,8 +3,10 @@
 // capabilities.
 #include <linux/memfd.h>
 #include <linux/prctl.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 
@@ -35,26 +37,25 @@ constexpr const char* kAllowed[] = {
     // Waiting, pipes and events.
     "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait",
     "eventfd", "eventfd2", "inotify_add_watch", "inotify_init", "inotify_init1", "inotify_rm_watch",
-    "io_cancel", "io_destroy", "io_getevents", "io_pgetevents", "io_setup", "io_submit", "pipe",
-    "pipe2", "poll", "ppoll", "pselect6", "select", "signalfd", "signalfd4", "timerfd_create",
-    "timerfd_gettime", "timerfd_settime",
+    "pipe", "pipe2", "poll", "ppoll", "pselect6", "select", "signalfd", "signalfd4",
+    "timerfd_create", "timerfd_gettime", "timerfd_settime",
     // Sockets, but for socket and socketpair.
     "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen",
     "recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown",
     // Memory.
-    "brk", "cachestat", "madvise", "map_shadow_stack", "membarrier", "memfd_create", "mincore",
-    "mlock", "mlock2", "mlockall", "mmap", "mprotect", "mremap", "mseal", "msync", "munlock",
-    "munlockall", "munmap", "pkey_alloc", "pkey_free", "pkey_mprotect", "remap_file_pages",
+    "brk", "madvise", "map_shadow_stack", "membarrier", "memfd_create", "mincore", "mlock",
+    "mlock2", "mlockall", "mmap", "mprotect", "mremap", "mseal", "msync", "munlock", "munlockall",
+    "munmap", "pkey_alloc", "pkey_free", "pkey_mprotect", "remap_file_pages",
     // Processes and threads, but for clone and clone3.
     "arch_prctl", "execve", "execveat", "exit", "exit_group", "fork", "futex", "futex_requeue",
     "futex_wait", "futex_waitv", "futex_wake", "get_robust_list", "get_thread_area", "getcpu",
     "getpgid", "getpgrp", "getpid", "getppid", "getpriority", "getrlimit", "getrusage", "getsid",
     "gettid", "ioprio_get", "ioprio_set", "kill", "pidfd_open", "pidfd_send_signal", "prctl",
-    "prlimit64", "rseq", "sched_get_priority_max", "sched_get_priority_min", "sched_getaffinity",
+    "rseq", "sched_get_priority_max", "sched_get_priority_min", "sched_getaffinity",
     "sched_getattr", "sched_getparam", "sched_getscheduler", "sched_rr_get_interval",
     "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "sched_yield",
-    "set_robust_list", "set_thread_area", "set_tid_address", "setpgid", "setpriority", "setrlimit",
-    "setsid", "tgkill", "times", "tkill", "vfork", "wait4", "waitid",
+    "set_robust_list", "set_thread_area", "set_tid_address", "setpgid", "setpriority", "setsid",
+    "tgkill", "times", "tkill", "vfork", "wait4", "waitid",
     // Signals.
     "pause", "restart_syscall", "rt_sigaction", "rt_sigpending", "rt_sigprocmask",
     "rt_sigqueueinfo", "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait", "rt_tgsigqueueinfo",
@@ -78,7 +79,9 @@ constexpr const char* kAllowed[] = {
 // Programs probe these and have another way, which they take for ENOSYS only.
 constexpr const char* kAbsent[] = {
     "clone3",  // Its flags are in memory, where a filter can't see them.
-    "io_uring_setup", "io_uring_enter", "io_uring_register"};
+    "io_uring_setup", "io_uring_enter", "io_uring_register",
+    // fs.aio-max-nr is one number for the whole host: a job could use it up, and count others' use.
+    "io_setup", "io_submit", "io_getevents", "io_pgetevents", "io_cancel", "io_destroy"};
 
 // Arguments that the kernel takes as int: the high half is ignored there, so it must be here.
 constexpr std::uint64_t kInt = 0xffff'ffff;
@@ -105,8 +108,17 @@ void add_processes(std::vector<SyscallRule>& rules) {
 }
 
 void add_sockets(std::vector<SyscallRule>& rules) {
-  for (const std::uint64_t family : std::to_array<std::uint64_t>({AF_UNIX, AF_INET, AF_INET6}))
-    rules.push_back(rule("socket", SyscallAction::kAllow, {masked(0, kInt, family)}));
+  rules.push_back(rule("socket", SyscallAction::kAllow, {masked(0, kInt, AF_UNIX)}));
+  // TCP and UDP: any other type or protocol would make the kernel load a module for it (SCTP, DCCP,
+  // …), or is raw.
+  constexpr std::uint64_t kTypeMask = 0xf;  // The rest of the type are flags.
+  for (const std::uint64_t family : std::to_array<std::uint64_t>({AF_INET, AF_INET6}))
+    for (const std::uint64_t type : std::to_array<std::uint64_t>({SOCK_STREAM, SOCK_DGRAM}))
+      for (const std::uint64_t protocol :
+           std::to_array<std::uint64_t>({0, IPPROTO_TCP, IPPROTO_UDP}))
+        rules.push_back(
+            rule("socket", SyscallAction::kAllow,
+                 {masked(0, kInt, family), masked(1, kTypeMask, type), masked(2, kInt, protocol)}));
   rules.push_back(rule("socketpair", SyscallAction::kAllow, {masked(0, kInt, AF_UNIX)}));
 }
 
@@ -150,6 +162,12 @@ SyscallPolicy default_syscall_policy(SyscallAction refused) {
   for (const std::uint64_t request : std::to_array<std::uint64_t>({TIOCSTI, TIOCLINUX})) {
     policy.rules.push_back(rule("ioctl", refused, {masked(1, kInt, request)}));
   }
+  // See Zygote::set_rlimits: a limit of 0 would let a piped core_pattern run.
+  policy.rules.push_back({.names = {"setrlimit", "prlimit64"}});
+  policy.rules.push_back(rule("setrlimit", SyscallAction::kErrno, {masked(0, kInt, RLIMIT_CORE)}));
+  policy.rules.push_back(
+      rule("prlimit64", SyscallAction::kErrno,
+           {masked(1, kInt, RLIMIT_CORE), {.index = 2, .compare = ArgCompare::kNotEqual}}));
   return policy;
 }
 

@@ -91,6 +91,7 @@ void Launch::become_zygote() noexcept {
   SlotSetup& setup = context_.setup;
   for (std::uint32_t i = 0; i < setup.plan->mounts_count; ++i)
     if (setup.bind_fds[i] >= 0) setup.bind_fds[i] = move_up(setup.bind_fds[i]);
+  if (setup.root_fd >= 0) setup.root_fd = move_up(setup.root_fd);
   ::syscall(SYS_close_range, 0U, static_cast<unsigned>(protocol::kPrivateFdBase) - 1U, 0);
   ::signal(SIGCHLD, SIG_DFL);
   run_zygote(context_);
@@ -171,6 +172,7 @@ Failure Launch::join_v1() const noexcept {
 void Launch::close_bind_sources() const noexcept {
   for (const int fd : context_.setup.bind_fds)
     if (fd >= 0) ::close(fd);
+  if (context_.setup.root_fd >= 0) ::close(context_.setup.root_fd);
 }
 
 Failure Launch::run() noexcept {
@@ -242,6 +244,12 @@ void prepare_process() noexcept {
   ::getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &files);
+  // What the zygotes need, should the hard limit be 0: see Zygote::set_rlimits.
+  const rlimit core{1, 1};
+  ::setrlimit(RLIMIT_CORE, &core);
+  // For OwnInodes, which mounts: of this process alone, but following the host's mounts. Without
+  // the privilege its first use says so.
+  if (::unshare(CLONE_NEWNS) == 0) ::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr);
   ::umask(022);
   if (::chdir("/") < 0) ::_exit(1);
 }

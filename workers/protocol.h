@@ -62,6 +62,10 @@ static_assert(sizeof(Failure) == 8);
 // ---- slot plan: a sealed memfd made once a profile
 // -------------------------------------------------
 
+/// Shown in place of every masked file: an empty one, made in the slot's root, without any
+/// permission.
+inline constexpr const char* kMaskFile = "/dev/.masked";
+
 enum class MountKind : std::uint16_t {
   kDirectory = 1,  ///< mkdir -p target
   kBind,           ///< source (host) on target; kFile tells which mount point to make
@@ -79,7 +83,9 @@ enum MountFlag : std::uint16_t {
   kMountWritable = 2,
   kMountNoExec = 4,
   kMountOptional = 8,
-  kMountDevice = 16,  ///< keep device nodes usable (only for /dev/null and its like)
+  kMountDevice = 16,    ///< keep device nodes usable (only for /dev/null and its like)
+  kMountNoAccess = 64,  ///< kFile: mode 0000
+  kMountShared = 32,    ///< the host's own inodes, and what is mounted below them
 };
 
 /// Offsets are from the start of the plan, to NUL-terminated strings.
@@ -110,7 +116,8 @@ struct SlotPlan {
   std::uint32_t filter_listener;  ///< 1: SECCOMP_FILTER_FLAG_NEW_LISTENER, sent with Parked
   std::uint32_t filter_late;      ///< 1: load after the plan has come
   std::uint32_t without;  ///< Protection bits left out: tests' controls only, 0 in production
-  std::uint32_t reserved;
+  /// "" or where the launcher finds its empty directories: read-only binds get inodes of their own.
+  std::uint32_t overlay_directory;
 };
 static_assert(sizeof(SlotPlan) == 88);
 
@@ -259,8 +266,16 @@ enum Protection : std::uint32_t {
   kWithoutIdChange = 1U << 13,
   kWithoutSession = 1U << 14,
   kWithoutHidepid = 1U << 15,
-  kWithoutOwnCounts = 1U << 28,
-  kWithoutReadOnlyProc = 1U << 29,
+  kWithoutDescriptorClose = 1U << 16,
+  kWithoutRlimits = 1U << 17,
+  kWithoutMountFlags = 1U << 18,
+  kWithoutOomScore = 1U << 19,
+  kWithoutUndumpable = 1U << 20,
+  kWithoutOwnInodes = 1U << 21,
+  kWithoutBeneath = 1U << 22,     // In the pool: how it opens a job's files.
+  kWithoutCgroupKill = 1U << 23,  // In the pool.
+  kWithoutOwnCounts = 1U << 24,
+  kWithoutReadOnlyProc = 1U << 25,
 };
 
 static_assert(std::is_trivially_copyable_v<SlotPlan> && std::is_trivially_copyable_v<JobPlan> &&

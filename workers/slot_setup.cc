@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
+#include "workers/own_inodes.h"
 #include "workers/raw.h"
 
 // <sys/mount.h> of glibc 2.36 has the new mount calls; <linux/mount.h> is included first for
@@ -89,11 +89,12 @@ int open_parent(int root_fd, const char* path, const char** name) noexcept {
   return open_in_root(root_fd, parent, O_PATH | O_DIRECTORY);
 }
 
-int make_file(int root_fd, const char* path, const char* bytes, std::size_t size) noexcept {
+int make_file(int root_fd, const char* path, const char* bytes, std::size_t size,
+              mode_t mode = 0644) noexcept {
   const char* name = nullptr;
   const int parent_fd = open_parent(root_fd, path, &name);
   if (parent_fd < 0) return -1;
-  const int fd = ::openat(parent_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  const int fd = ::openat(parent_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
   const ssize_t written = fd < 0 || size == 0 ? 0 : ::write(fd, bytes, size);
   const int saved_errno = errno;
   if (fd >= 0) ::close(fd);
@@ -128,21 +129,38 @@ int attach(int root_fd, int tree_fd, const char* path) noexcept {
 int restrict_mount(int tree_fd, std::uint64_t attributes, unsigned flags) noexcept {
   mount_attr attr{};
   attr.attr_set = attributes;
+  // The access time settings are a field, not bits (mount_setattr(2)).
+  if ((attributes & MOUNT_ATTR_NOATIME) != 0) attr.attr_clr = MOUNT_ATTR__ATIME;
   return ::mount_setattr(tree_fd, "", AT_EMPTY_PATH | flags, &attr, sizeof attr);
 }
 
+/// Without what the control of a test leaves out.
+std::uint64_t guards(const SlotSetup& setup, std::uint64_t attributes) noexcept {
+  constexpr std::uint64_t kGuards = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  return setup.without(protocol::kWithoutMountFlags) ? attributes & ~kGuards : attributes;
+}
+
+int open_source(const SlotSetup& setup, const MountOp& op, OwnInodes* own) noexcept {
+  constexpr std::uint16_t kShared = protocol::kMountShared | protocol::kMountWritable;
+  if (own != nullptr && (op.flags & kShared) == 0) {
+    const int tree_fd = own->open(setup.text(op.source));
+    if (tree_fd >= 0 || errno != ENOTSUP) return tree_fd;
+  }
+  return ::open_tree(AT_FDCWD, setup.text(op.source),
+                     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+}
+
 /// A detached, restricted copy of a host tree. −1 with errno; ENOENT where the source is missing.
-int open_bind(const SlotSetup& setup, const MountOp& op) noexcept {
-  const int tree_fd = ::open_tree(AT_FDCWD, setup.text(op.source),
-                                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+int open_bind(const SlotSetup& setup, const MountOp& op, OwnInodes* own) noexcept {
+  const int tree_fd = open_source(setup, op, own);
   if (tree_fd < 0) return -1;
-  std::uint64_t attributes = MOUNT_ATTR_NOSUID;
+  std::uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOATIME;
   if ((op.flags & protocol::kMountDevice) == 0) attributes |= MOUNT_ATTR_NODEV;
   if ((op.flags & protocol::kMountNoExec) != 0) attributes |= MOUNT_ATTR_NOEXEC;
   const bool writable = (op.flags & protocol::kMountWritable) != 0;
   if (!writable && !setup.without(protocol::kWithoutReadOnly)) attributes |= MOUNT_ATTR_RDONLY;
   if (setup.injected(Step::kSlotBindReadOnly) ||
-      restrict_mount(tree_fd, attributes, AT_RECURSIVE) < 0) {
+      restrict_mount(tree_fd, guards(setup, attributes), AT_RECURSIVE) < 0) {
     const int saved_errno = errno;
     ::close(tree_fd);
     errno = saved_errno;
@@ -172,7 +190,7 @@ Failure mount_bind(SlotSetup& setup, int root_fd, std::uint32_t index) noexcept 
   const MountOp& op = setup.mounts()[index];
   int tree_fd = setup.bind_fds[index];
   const auto at = static_cast<int>(index);
-  if (tree_fd < 0) tree_fd = open_bind(setup, op);
+  if (tree_fd < 0) tree_fd = open_bind(setup, op, nullptr);
   if (tree_fd < 0) {
     if (errno == ENOENT && (op.flags & protocol::kMountOptional) != 0) return kDone;
     return failed(
@@ -249,13 +267,17 @@ Failure mask(const SlotSetup& setup, int root_fd, std::uint32_t index) noexcept 
         "tmpfs", options,
         MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   } else {
-    cover_fd = ::open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    // Read-only, and no device: opening a masked file gives EACCES rather than an endless sink.
-    if (cover_fd >= 0 &&
+    // An empty file of the slot's own root that nobody may open: EACCES rather than emptiness.
+    const int masked_fd = open_in_root(root_fd, protocol::kMaskFile, O_PATH);
+    cover_fd = masked_fd < 0 ? -1
+                             : ::open_tree(masked_fd, "",
+                                           OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    if (masked_fd < 0 || cover_fd < 0 ||
         restrict_mount(cover_fd,
                        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
                        0) < 0)
       return failed(Step::kSlotMaskPath, at);
+    ::close(masked_fd);
   }
   if (cover_fd < 0 || setup.injected(Step::kSlotMaskPath) || attach(root_fd, cover_fd, target) < 0)
     return failed(Step::kSlotMaskPath, at);
@@ -314,7 +336,8 @@ Failure apply(SlotSetup& setup, int root_fd, std::uint32_t index) noexcept {
       return kDone;
     case MountKind::kFile:
       if (setup.injected(Step::kSlotWriteFile) ||
-          make_file(root_fd, target, setup.text(op.source), op.source_size) < 0)
+          make_file(root_fd, target, setup.text(op.source), op.source_size,
+                    (op.flags & protocol::kMountNoAccess) != 0 ? 0 : 0644) < 0)
         return failed(Step::kSlotWriteFile, at);
       return kDone;
     case MountKind::kProc: return mount_proc(setup, root_fd, target);
@@ -327,15 +350,20 @@ Failure apply(SlotSetup& setup, int root_fd, std::uint32_t index) noexcept {
   return failed(Step::kSlotBind, at);
 }
 
+MountOp root_bind(const SlotSetup& setup) noexcept {
+  return {MountKind::kBind, 0, setup.plan->root_directory, 0, 0};
+}
+
 /// The new root, attached over "/": paths of the host go on resolving below it until pivot_root.
 int open_new_root(const SlotSetup& setup) noexcept {
   int root_fd = -1;
   if (*setup.text(setup.plan->root_directory) != '\0') {
-    MountOp op{MountKind::kBind, 0, setup.plan->root_directory, 0, 0};
-    root_fd = open_bind(setup, op);
+    root_fd = setup.root_fd >= 0 ? setup.root_fd : open_bind(setup, root_bind(setup), nullptr);
   } else {
     const char* const options[3][2] = {{"size", "1m"}, {"nr_inodes", "2048"}, {"mode", "0755"}};
-    root_fd = new_filesystem("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    root_fd =
+        new_filesystem("tmpfs", options,
+                       static_cast<unsigned>(guards(setup, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)));
   }
   if (root_fd < 0 || setup.injected(Step::kSlotMountRoot)) return -1;
   return ::move_mount(root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -1 : root_fd;
@@ -349,66 +377,12 @@ Failure enter_root(const SlotSetup& setup, int root_fd) noexcept {
     return failed(Step::kSlotPivotRoot);
   if (setup.injected(Step::kSlotRootReadOnly) ||
       (!setup.without(protocol::kWithoutReadOnly) &&
-       restrict_mount(root_fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0) < 0))
+       restrict_mount(root_fd,
+                      MOUNT_ATTR_RDONLY | guards(setup, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
+                      0) < 0))
     return failed(Step::kSlotRootReadOnly);
   ::close(root_fd);
   return kDone;
-}
-
-int mount_one_tmpfs(const SlotSetup& setup, const char* target, std::uint64_t bytes,
-                    const char* options, unsigned long flags) noexcept {
-  char text[128 + protocol::kLabelBytes];
-  const int size = ::snprintf(text, sizeof text, "size=%llu,nr_inodes=%llu,%s",
-                              static_cast<unsigned long long>(bytes),
-                              static_cast<unsigned long long>(setup.plan->tmpfs_inodes), options);
-  // Quoted: a context holds commas (mount(8), "context").
-  if (setup.file_context[0] != '\0')
-    ::snprintf(text + size, sizeof text - static_cast<std::size_t>(size), ",context=\"%s\"",
-               setup.file_context);
-  return ::mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME | flags, text);
-}
-
-constexpr const char* kTmpfsTargets[kTmpfsCount] = {"/w", "/tmp", "/dev/shm"};
-
-int mount_tmpfs(const SlotSetup& setup, int index) noexcept {
-  const protocol::SlotPlan& plan = *setup.plan;
-  const char* target = kTmpfsTargets[index];
-  if (index == 1) return mount_one_tmpfs(setup, target, plan.tmp_bytes, "mode=1777", 0);
-  if (index == 2) return mount_one_tmpfs(setup, target, plan.shm_bytes, "mode=1777", MS_NOEXEC);
-  const bool own = !setup.without(protocol::kWithoutIdChange);
-  return mount_one_tmpfs(setup, target, plan.work_bytes,
-                         own ? "mode=0755,uid=1000,gid=1000" : "mode=0755", 0);
-}
-
-/// The number that a new inode gets: one more each time, whoever asks (tmpfs counts by mount).
-ino_t next_inode(const char* target) noexcept {
-  struct stat status {};
-  const int fd = ::open(target, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-  if (fd < 0 || ::fstat(fd, &status) < 0) status.st_ino = 0;
-  if (fd >= 0) ::close(fd);
-  return status.st_ino;
-}
-
-int remember(int index, TmpfsState& state) noexcept {
-  state.next_inode = next_inode(kTmpfsTargets[index]) + 1;
-  return ::stat(kTmpfsTargets[index], &state.root);
-}
-
-/// True when nobody made an inode on it (not even one without a name), or changed its root
-/// directory.
-bool is_untouched(int index, TmpfsState& state) noexcept {
-  const char* target = kTmpfsTargets[index];
-  struct stat now {};
-  const auto same = [](const timespec& a, const timespec& b) noexcept {
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-  };
-  if (::stat(target, &now) < 0 || now.st_mode != state.root.st_mode ||
-      now.st_uid != state.root.st_uid || now.st_gid != state.root.st_gid ||
-      now.st_nlink != state.root.st_nlink || now.st_size != state.root.st_size ||
-      !same(now.st_mtim, state.root.st_mtim) || !same(now.st_ctim, state.root.st_ctim) ||
-      !same(now.st_atim, state.root.st_atim) || ::listxattr(target, nullptr, 0) != 0)
-    return false;
-  return next_inode(target) == state.next_inode++;
 }
 
 }  // namespace
@@ -421,15 +395,24 @@ bool SlotSetup::injected(Step step) const noexcept {
 
 protocol::Failure open_bind_sources(SlotSetup& setup) noexcept {
   for (std::uint32_t i = 0; i < kMountsMax; ++i) setup.bind_fds[i] = -1;
+  const char* overlay_directory = setup.text(setup.plan->overlay_directory);
+  OwnInodes overlays(overlay_directory);
+  OwnInodes* const own = *overlay_directory == '\0' ? nullptr : &overlays;
+  if (own != nullptr && setup.injected(Step::kSlotOwnInodes)) return failed(Step::kSlotOwnInodes);
   for (std::uint32_t i = 0; i < setup.plan->mounts_count; ++i) {
     const MountOp& op = setup.mounts()[i];
     if (op.kind != MountKind::kBind) continue;
-    setup.bind_fds[i] = open_bind(setup, op);
-    if (setup.bind_fds[i] >= 0 || errno == EPERM) continue;
+    setup.bind_fds[i] = open_bind(setup, op, own);
+    if (setup.bind_fds[i] >= 0 || (own == nullptr && errno == EPERM)) continue;
     if (errno == ENOENT && (op.flags & protocol::kMountOptional) != 0) continue;
-    return failed(
-        setup.injected(Step::kSlotBindReadOnly) ? Step::kSlotBindReadOnly : Step::kSlotBind,
-        static_cast<int>(i));
+    const Step step = setup.injected(Step::kSlotBindReadOnly) ? Step::kSlotBindReadOnly
+                      : own != nullptr && errno != ENOENT     ? Step::kSlotOwnInodes
+                                                              : Step::kSlotBind;
+    return failed(step, static_cast<int>(i));
+  }
+  if (*setup.text(setup.plan->root_directory) != '\0') {
+    setup.root_fd = open_bind(setup, root_bind(setup), own);
+    if (setup.root_fd < 0 && own != nullptr) return failed(Step::kSlotMountRoot);
   }
   return kDone;
 }
@@ -455,19 +438,6 @@ protocol::Failure build_slot(SlotSetup& setup) noexcept {
       setup.plan->network_host == 0 && !setup.without(protocol::kWithoutNetworkNamespace);
   if (own_network && (setup.injected(Step::kSlotLoopbackUp) || bring_loopback_up() < 0))
     return failed(Step::kSlotLoopbackUp);
-  return kDone;
-}
-
-protocol::Failure refresh_tmpfs(SlotSetup& setup, bool first) noexcept {
-  if (setup.injected(Step::kResetTmpfs)) return failed(Step::kResetTmpfs);
-  for (int i = 0; i < kTmpfsCount; ++i) {
-    if (!first) {
-      if (is_untouched(i, setup.tmpfs[i])) continue;
-      if (::umount2(kTmpfsTargets[i], MNT_DETACH) < 0) return failed(Step::kResetTmpfs, i);
-    }
-    if (mount_tmpfs(setup, i) < 0 || remember(i, setup.tmpfs[i]) < 0)
-      return failed(Step::kResetTmpfs, i);
-  }
   return kDone;
 }
 

@@ -27,6 +27,8 @@ struct SlotSetup {
   std::int32_t fault_errnum = 0;
   /// One for each mount operation: a detached mount, or −1.
   int bind_fds[kMountsMax];
+  /// Of the operator's root_directory, likewise.
+  int root_fd = -1;
   /// ns_last_pid of the slot's pid namespace, open for writing; opened by build_slot() before
   /// /proc/sys becomes read-only.
   int last_pid_fd = -1;

@@ -3,6 +3,7 @@
 #include <linux/audit.h>
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,15 +53,19 @@ constexpr std::array kNewCalls{NewCall{"cachestat", 451},         NewCall{"fchmo
 
 // What a worker still calls once its filter is loaded, until the job's program runs.
 constexpr std::array kWorkerCalls{
-    SYS_read,   SYS_write,        SYS_recvmsg,        SYS_sendmsg,      SYS_dup3,
-    SYS_fcntl,  SYS_close,        SYS_close_range,    SYS_prlimit64,    SYS_munmap,
-    SYS_chdir,  SYS_execve,       SYS_execveat,       SYS_exit_group,   SYS_exit,
-    SYS_umask,  SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_openat,
-    SYS_getpid, SYS_futex,
+    SYS_read,         SYS_write,          SYS_recvmsg,      SYS_sendmsg, SYS_dup3,
+    SYS_fcntl,        SYS_close,          SYS_close_range,  SYS_munmap,  SYS_chdir,
+    SYS_execve,       SYS_execveat,       SYS_exit_group,   SYS_exit,    SYS_umask,
+    SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_openat,  SYS_getpid,
+    SYS_futex,
 #ifdef SYS_dup2
-    SYS_dup2,   SYS_open,
+    SYS_dup2,         SYS_open,
 #endif
 };
+
+// What a plan has a worker set, with prlimit64.
+constexpr std::array<std::uint64_t, 4> kWorkerRlimits{RLIMIT_FSIZE, RLIMIT_STACK, RLIMIT_AS,
+                                                      RLIMIT_NOFILE};
 
 // The i386 calls behind which many others hide, with their arguments out of a filter's sight.
 struct Multiplexer {
@@ -341,12 +346,22 @@ Result<CompiledPolicy> compile_syscall_policy(const SyscallPolicy& policy) {
         return is_return(unpack_instruction(word), SECCOMP_RET_USER_NOTIF);
       });
   compiled.loads_before_job =
-      std::all_of(kWorkerCalls.begin(), kWorkerCalls.end(), [&](long number) {
-        const FilterStop stop = run_filter_without_arguments(compiled.instructions, native,
-                                                             static_cast<std::uint32_t>(number));
-        return stop.result == SECCOMP_RET_ALLOW || stop.result == SECCOMP_RET_LOG;
+      std::all_of(kWorkerCalls.begin(), kWorkerCalls.end(),
+                  [&](long number) {
+                    const FilterStop stop = run_filter_without_arguments(
+                        compiled.instructions, native, static_cast<std::uint32_t>(number));
+                    return stop.result == SECCOMP_RET_ALLOW || stop.result == SECCOMP_RET_LOG;
+                  }) &&
+      std::all_of(kWorkerRlimits.begin(), kWorkerRlimits.end(), [&](std::uint64_t resource) {
+        seccomp_data call{};
+        call.nr = SYS_prlimit64;
+        call.arch = native;
+        call.args[1] = resource;
+        call.args[2] = 1;  // Any address: a limit is set.
+        const std::uint32_t result = run_filter(compiled.instructions, call);
+        return result == SECCOMP_RET_ALLOW || result == SECCOMP_RET_LOG;
       });
-  // The two of which the built-in policy looks at arguments: a large plan is mapped privately, the
+  // Two more of which the built-in policy looks at arguments: a large plan is mapped privately, the
   // clock is the monotonic one.
   seccomp_data map{};
   map.nr = SYS_mmap;
@@ -356,9 +371,10 @@ Result<CompiledPolicy> compile_syscall_policy(const SyscallPolicy& policy) {
   clock.nr = SYS_clock_gettime;
   clock.arch = native;
   clock.args[0] = CLOCK_MONOTONIC;
-  for (const seccomp_data& call : {map, clock})
-    if (run_filter(compiled.instructions, call) != SECCOMP_RET_ALLOW)
-      compiled.loads_before_job = false;
+  for (const seccomp_data& call : {map, clock}) {
+    const std::uint32_t result = run_filter(compiled.instructions, call);
+    if (result != SECCOMP_RET_ALLOW && result != SECCOMP_RET_LOG) compiled.loads_before_job = false;
+  }
   return compiled;
 }
 

@@ -71,7 +71,9 @@ void Worker::join_own_view() const noexcept {
   // the process, like the zygote, is not dumpable (proc(5)); drop_privileges() makes it undumpable
   // again.
   check(Step::kWorkerDumpable, ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
-  check(Step::kWorkerOomScore, raw::write_file(context_.proc_fd, "self/oom_score_adj", "1000", 4));
+  if (!without(protocol::kWithoutOomScore))
+    check(Step::kWorkerOomScore,
+          raw::write_file(context_.proc_fd, "self/oom_score_adj", "1000", 4));
   // After the birth in its cgroup, so that this cgroup is the root the job sees
   // (cgroup_namespaces(7)).
   if (!without(protocol::kWithoutCgroupNamespace))
@@ -107,7 +109,8 @@ void Worker::drop_privileges() const noexcept {
   if (!without(protocol::kWithoutNoNewPrivileges))
     check(Step::kWorkerNoNewPrivileges, ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
   // Nobody may look into the worker until exec makes it an ordinary program.
-  check(Step::kWorkerDumpable, ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+  if (!without(protocol::kWithoutUndumpable))
+    check(Step::kWorkerDumpable, ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
 }
 
 void Worker::load_filter() noexcept {
@@ -189,7 +192,10 @@ void Worker::check_plan() noexcept {
 
 void Worker::place_descriptors() noexcept {
   // From here on only what is placed below 3 or by dup2 survives exec.
-  check(Step::kWorkerCloseDescriptors, ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC));
+  if (without(protocol::kWithoutDescriptorClose))
+    ::fcntl(context_.socket_fd, F_SETFD, 0);  // All are born close-on-exec, so that is undone too.
+  else
+    check(Step::kWorkerCloseDescriptors, ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC));
   FdEntry entries[protocol::kFdsMax];
   std::memcpy(entries, body_ + job_.fds, job_.fds_count * sizeof(FdEntry));
   bool high_target = false;

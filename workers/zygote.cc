@@ -52,9 +52,11 @@ class NetworkSnapshot {
   }
 
  private:
-  static constexpr int kFiles = 2;
-  static constexpr const char* kPaths[kFiles] = {"/proc/self/net/snmp", "/proc/self/net/snmp6"};
-  int fds_[kFiles] = {-1, -1};
+  static constexpr int kFiles = 3;
+  // Flow labels outlive their socket by seconds, and move no counter (ipv6(7), IPV6_FLOWLABEL_MGR).
+  static constexpr const char* kPaths[kFiles] = {"/proc/self/net/snmp", "/proc/self/net/snmp6",
+                                                 "/proc/self/net/ip6_flowlabel"};
+  int fds_[kFiles] = {-1, -1, -1};
   std::size_t size_ = 0;
   char text_[12 * 1024];
 };
@@ -115,20 +117,27 @@ Failure Zygote::become_root() const noexcept {
 }
 
 Failure Zygote::set_rlimits() const noexcept {
-  // The same for every job, so set once and inherited. No core dumps: a pipe in core_pattern would
-  // run a host program; no real-time priority; no locked memory worth the name; queues and signals
-  // bounded.
+  // The same for every job, so set once and inherited. No core dumps: a core_pattern that is a pipe
+  // would run a host program with the job's memory, whatever the limit, but for a limit of 1
+  // (fs/coredump.c; core(5) does not tell), which is too small for any file, too. The filter keeps
+  // a job from lowering it to 0. No real-time priority; no locked memory worth the name; queues and
+  // signals bounded.
+  if (setup_.without(protocol::kWithoutRlimits)) return kDone;
   static constexpr struct {
     int resource;
     rlim_t limit;
   } kLimits[] = {
-      {RLIMIT_CORE, 0},        {RLIMIT_NICE, 0},          {RLIMIT_RTPRIO, 0},
+      {RLIMIT_CORE, 1},        {RLIMIT_NICE, 0},          {RLIMIT_RTPRIO, 0},
       {RLIMIT_MEMLOCK, 65536}, {RLIMIT_MSGQUEUE, 819200}, {RLIMIT_SIGPENDING, 4096},
   };
   for (const auto& entry : kLimits) {
     rlimit now{};
     ::getrlimit(static_cast<__rlimit_resource>(entry.resource), &now);
     const rlim_t limit = now.rlim_max < entry.limit ? now.rlim_max : entry.limit;
+    if (entry.resource == RLIMIT_CORE && limit != entry.limit) {
+      errno = EPERM;  // Only where neither the launcher nor its parent may raise the hard limit.
+      return failed(Step::kWorkerRlimit, RLIMIT_CORE);
+    }
     const rlimit set{limit, limit};
     if (::setrlimit(static_cast<__rlimit_resource>(entry.resource), &set) < 0)
       return failed(Step::kWorkerRlimit, entry.resource);
