@@ -51,6 +51,8 @@ struct Attack {
   std::function<Report(Pool&, JobSpec)> play = {};
   /// The attack is on the slot's own processes, which a pool may answer by replacing the slot.
   bool may_cost_the_slot = false;
+  /// Feature of the host (tests/host_features.h) without which the test is skipped; "" for none.
+  std::string needs = {};
 };
 
 using Attacks = std::vector<Attack> (*)();

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
 #include <unistd.h>
@@ -158,6 +159,36 @@ TEST_F(PoolIsolation, AReadOnlyBindHasInodesOfTheSlotsOwn) {
   }
   profile().share_inodes = true;
   EXPECT_EQ(seen("stat -f -c %T /usr"), seen("stat -f -c %T /usr", protocol::kWithoutOwnInodes));
+}
+
+TEST_F(PoolIsolation, AJobUsesUpNobodyElsesInotify) {
+  // Until the kernel refuses, or far beyond what one user may have.
+  const std::string script =
+      "python3 -c \"import ctypes; libc = ctypes.CDLL(None)\n"
+      "n = 0\nwhile n < 1000 and libc.inotify_init1(0) >= 0: n += 1\n"
+      "print('used', n, flush=True); input()\"";
+  for (const bool alone : {true, false}) {
+    stop_pool();
+    config.testing_without = alone ? 0U : static_cast<std::uint32_t>(protocol::kWithoutOwnCounts);
+    int go[2], said[2];
+    ASSERT_EQ(::pipe2(go, O_CLOEXEC), 0);
+    ASSERT_EQ(::pipe2(said, O_CLOEXEC), 0);
+    const UniqueFd go_read(go[0]), said_read(said[0]);
+    UniqueFd go_write(go[1]), said_write(said[1]);
+    JobSpec spec = shell(script, {.open_files = 2000});
+    spec.fds[0] = CallerFdStream{go_read.get()};
+    spec.fds[1] = CallerFdStream{said_write.get()};
+    auto report = pool().submit(std::move(spec));
+    ASSERT_TRUE(report);
+    said_write.reset();
+    char text[64] = {};
+    ASSERT_GT(::read(said_read.get(), text, sizeof text - 1), 0);
+    EXPECT_THAT(text, HasSubstr("used"));
+    const UniqueFd ours(::inotify_init1(IN_CLOEXEC));
+    EXPECT_EQ(ours.valid(), alone) << text;
+    ASSERT_EQ(::write(go_write.get(), "\n", 1), 1);
+    report->get();
+  }
 }
 
 TEST_F(PoolIsolation, ADirectoryWithAMountBelowItIsBoundWhole) {

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "workers/plan_check.h"
 #include "workers/raw.h"
 #include "workers/zygote.h"
 
@@ -63,10 +64,10 @@ Failure Launch::map_plan() noexcept {
   void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fds_.plan, 0);
   if (mapped == MAP_FAILED) return failed(Step::kReceiveMessage, 1);
   const auto* plan = static_cast<const protocol::SlotPlan*>(mapped);
-  if (size < sizeof *plan || plan->version != protocol::kProtocolVersion || plan->size != size ||
-      plan->mounts_count > kMountsMax) {
+  if (const int rule = plan_check::broken_rule(plan, size); rule != 0) {
+    ::munmap(mapped, size);
     errno = EPROTO;
-    return failed(Step::kReceiveMessage, 2);
+    return failed(Step::kReceiveMessage, 1 + rule);
   }
   context_.setup.plan = plan;
   context_.setup.fault_step = start_.fault_step;
@@ -193,10 +194,10 @@ Failure Launch::run() noexcept {
   return failure;
 }
 
-/// Names the descriptors that came with `start`; false when their number is wrong.
+/// Names the descriptors that came with `start`; false when their number, or the message, is wrong.
 bool sort_fds(const StartSlot& start, const int* fds, std::size_t count, StartFds& named) noexcept {
-  const std::size_t wanted = 2 + (start.has_v2 != 0 ? 2 : 0) + start.v1_count;
-  if (start.v1_count > protocol::kV1HierarchiesMax || count != wanted) return false;
+  const std::size_t wanted = plan_check::fds_wanted(start);
+  if (wanted == 0 || count != wanted) return false;
   named.socket = fds[0];
   named.plan = fds[1];
   if (start.has_v2 != 0) {
@@ -212,8 +213,7 @@ void serve(int socket_fd, const StartSlot& start, const int* fds, std::size_t co
   started.slot = start.slot;
   int pidfd = -1;
   StartFds named;
-  if (start.kind != protocol::MessageKind::kStartSlot ||
-      start.version != protocol::kProtocolVersion || !sort_fds(start, fds, count, named)) {
+  if (!sort_fds(start, fds, count, named)) {
     started.failure = {Step::kReceiveMessage, -1, EPROTO};
   } else {
     Launch launch(start, named);

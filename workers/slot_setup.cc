@@ -221,16 +221,17 @@ Failure mount_proc(SlotSetup& setup, int root_fd, const char* target) noexcept {
       {nullptr, nullptr}};
   const int proc_fd =
       new_filesystem("proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-  // The slot's own processes write through a mount that nobody can walk to; what is at /proc is
-  // read-only. Its files below the job's own ids would else be the job's: oom_score_adj, by which
-  // it would let the OOM killer take the zygote, or somebody on the host, in its stead.
+  if (proc_fd < 0 || setup.injected(Step::kSlotMountProc) || attach(root_fd, proc_fd, target) < 0)
+    return failed(Step::kSlotMountProc);
+  // The slot's own processes write through a mount that nobody can walk to; what lies over it at
+  // /proc is read-only. Its files below the job's own ids would else be the job's: oom_score_adj,
+  // by which it would let the OOM killer take the zygote, or somebody on the host, in its stead.
+  // Copied once it is attached: before Linux 6.15 only such a mount can be.
   const int shown_fd =
-      proc_fd < 0 ? -1
-                  : ::open_tree(proc_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+      ::open_tree(proc_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
   const bool read_only =
       !setup.without(protocol::kWithoutReadOnly) && !setup.without(protocol::kWithoutReadOnlyProc);
-  if (shown_fd < 0 || setup.injected(Step::kSlotMountProc) ||
-      (read_only && restrict_mount(shown_fd, MOUNT_ATTR_RDONLY, 0) < 0) ||
+  if (shown_fd < 0 || (read_only && restrict_mount(shown_fd, MOUNT_ATTR_RDONLY, 0) < 0) ||
       attach(root_fd, shown_fd, target) < 0)
     return failed(Step::kSlotMountProc);
   ::close(shown_fd);

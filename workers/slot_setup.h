@@ -6,11 +6,12 @@
 #include <linux/filter.h>
 #include <sys/stat.h>
 
+#include "workers/plan_check.h"
 #include "workers/protocol.h"
 
 namespace hatchery {
 
-inline constexpr std::uint32_t kMountsMax = 256;
+using plan_check::kMountsMax;
 
 /// All that can show on a tmpfs that someone used it: its root directory, and the number its next
 /// inode gets.
