@@ -2,11 +2,14 @@
 #include "core/cgroup.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "core/files.h"
 
@@ -27,6 +30,18 @@ Result<void> make_group(const std::string& path) {
                      errno == EACCES || errno == EPERM || errno == EROFS
                          ? "run as root, or in a unit with Delegate=yes, or set cgroup_parent"
                          : "");
+}
+
+/// Of cgroup.procs: a number a line, above 0 for those that this pid namespace has.
+std::vector<pid_t> numbers_of(const std::string& procs) {
+  std::vector<pid_t> pids;
+  for (std::size_t at = 0; at < procs.size();) {
+    const auto pid =
+        static_cast<pid_t>(leading_number(std::string_view(procs).substr(at)).value_or(0));
+    if (pid > 0) pids.push_back(pid);
+    at = std::min(procs.find('\n', at), procs.size() - 1) + 1;
+  }
+  return pids;
 }
 
 Result<void> write_text(const std::string& path, const std::string& text) {
@@ -422,14 +437,10 @@ std::optional<std::uint64_t> SlotCgroup::cpu_ns(bool exact) const {
   if (exact) {
     // Asking for a process's CPU clock brings its running threads up to date, and with them their
     // cgroup.
-    const std::string procs = cpu_procs_.read();
-    for (std::size_t at = 0; at < procs.size(); at = procs.find('\n', at) + 1) {
-      const auto pid =
-          static_cast<pid_t>(leading_number(std::string_view(procs).substr(at)).value_or(0));
+    for (const pid_t pid : numbers_of(cpu_procs_.read())) {
       clockid_t clock = 0;
       timespec used{};
-      if (pid > 0 && ::clock_getcpuclockid(pid, &clock) == 0) ::clock_gettime(clock, &used);
-      if (procs.find('\n', at) == std::string::npos) break;
+      if (::clock_getcpuclockid(pid, &clock) == 0) ::clock_gettime(clock, &used);
     }
   }
   return minus(cpu_times().total, cpu_before_.total);
@@ -459,7 +470,17 @@ CgroupFigures SlotCgroup::figures() {
   return figures;
 }
 
-bool SlotCgroup::kill_job() { return kill_.valid() && kill_.write_again("1").has_value(); }
+bool SlotCgroup::kill_job() {
+  if (!job_procs_.valid()) return false;
+  std::map<pid_t, UniqueFd> seen;
+  for (const pid_t pid : numbers_of(job_procs_.read()))
+    seen.emplace(pid, static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  // Still listed, so the descriptor is not of a stranger that got the number meanwhile.
+  for (const pid_t pid : numbers_of(job_procs_.read()))
+    if (const auto found = seen.find(pid); found != seen.end() && found->second.valid())
+      ::syscall(SYS_pidfd_send_signal, found->second.get(), SIGKILL, nullptr, 0);
+  return true;
+}
 
 Result<void> SlotCgroup::remove(std::uint32_t wait_ms) {
   for (const std::string& directory : directories_)

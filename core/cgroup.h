@@ -125,9 +125,12 @@ class SlotCgroup {
   std::optional<std::uint64_t> cpu_ns(bool exact = false) const;
   /// Since begin(). Once a job.
   CgroupFigures figures();
-  /// Sends SIGKILL to every process of the job at once, where there is a v2 group of the job alone
-  /// (cgroup.kill, since 5.14). False: not here. Only while the slot has a running job: a parked
-  /// worker would die too.
+  /// Sends SIGKILL to every process of the job, where there is a v2 group of the job alone. False:
+  /// not here. Only while the slot has a running job: a parked worker would die too. A process that
+  /// is being forked may get away: the zygote's kill(-1) ends it. Not by cgroup.kill: since 6.14,
+  /// and in stable kernels that took the fix of its race with fork, CLONE_INTO_CGROUP compares the
+  /// kills of the child's group with those of its parent's, so that every later child in a group
+  /// that was killed once dies at birth, and each killed job would cost its slot.
   bool kill_job();
   /// After a job that came near its memory limit: room for the zygote's own work.
   void lift_memory_limit();

@@ -221,7 +221,7 @@ TEST_F(PoolFigures, TheSumOverJobsIsWhatTheKernelCountedForAll) {
   const double before_ns = counted_ns();
   std::vector<std::future<Report>> reports;
   for (int i = 0; i < 8; ++i)
-    reports.push_back(*pool().submit({.args = {"/payloads/work", "500"}}));
+    reports.push_back(*pool().submit({.args = {"/payloads/use_cpu", "500"}}));
   double sum_ns = 0;
   for (std::future<Report>& report : reports) {
     const Report one = report.get();
