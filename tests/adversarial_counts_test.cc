@@ -276,11 +276,9 @@ Attack raises(std::string name, const std::string& what, int resource, std::uint
                 .answer = "EPERM",
                 .layer = "hard limit; no capability of the host",
                 .job = payload("crowd", {"raise", std::to_string(resource), std::to_string(value)}),
-                .gets = Prints("raise EPERM")};
-  if (!limit) {
-    attack.control = without(kWithoutRlimits, "fixed rlimits", Prints("raise done"));
-    return attack;
-  }
+                .gets = Prints("raise EPERM"),
+                .control = without(kWithoutRlimits, "fixed rlimits", Prints("raise done"))};
+  if (!limit) return attack;
   limit(attack.job.limits, value - 1);
   attack.control = with(
       "the limit, by one",

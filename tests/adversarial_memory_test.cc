@@ -70,18 +70,10 @@ std::vector<Attack> kinds() {
       hoards("PageTables", "own", "maps so that 24 MiB of page tables are needed",
              {"tables", "24"}),
       hoards("MemoryAreas", "own", "splits a mapping into 60,000", {"areas", "60000"}, 8),
+      hoards("ExtendedAttributes", "own", "writes 32 MiB of extended attributes",
+             {"attributes", "32"}),
       hoards("Inodes", "own", "makes 40,000 empty files", {"files", "40000"}),
   };
-  // Neither is what a job wants; both must not be the way around the limit.
-  all.push_back({.name = "ExtendedAttributes",
-                 .source = "own",
-                 .does = "writes 32 MiB of extended attributes",
-                 .answer = "memory limit, or no attributes",
-                 .layer = "memory of the job's cgroup",
-                 .job = payload("hoard", {"attributes", "32"}, memory(16)),
-                 .gets = AnyOf(Both(Ends(Outcome::kMemoryLimit), PeakBelow(18 * kMiB)),
-                               Prints(AnyOf("xattr ENOSPC", "xattr EOPNOTSUPP"))),
-                 .control = no_control("how many there may be is the kernel's own limit")});
   all.push_back({.name = "NamesThatDoNotExist",
                  .source = "own",
                  .does = "looks up 100,000 names of 200 letters that do not exist",
