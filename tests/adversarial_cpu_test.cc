@@ -1,4 +1,6 @@
 // A: CPU and wall time.
+#include <sched.h>
+
 #include "tests/adversarial.h"
 
 namespace hatchery::testing {
@@ -85,7 +87,9 @@ Attack asks(std::string name, std::string does, const std::string& what, const s
 }
 
 Control as_zygote(const std::string& what) {
-  return without(kWithoutIdChange, "an id of its own beside the zygote's", Prints(what + " done"));
+  return without(kWithoutIdChange | protocol::kWithoutCapabilityDrop,
+                 "an id of its own beside the zygote's, and fewer capabilities",
+                 Prints(what + " done"));
 }
 
 const char* const kNoCapability =
@@ -117,6 +121,7 @@ Report beside_burners(Pool& pool, JobSpec spec) {
   Report report = future->get();
   for (const JobTicket ticket : tickets) pool.cancel(ticket);
   pool.drain();
+  while (pool.stats().slots_ready < pool.stats().slots_total) ::sched_yield();
   return report;
 }
 

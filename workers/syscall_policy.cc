@@ -361,7 +361,7 @@ Result<CompiledPolicy> compile_syscall_policy(const SyscallPolicy& policy) {
         const std::uint32_t result = run_filter(compiled.instructions, call);
         return result == SECCOMP_RET_ALLOW || result == SECCOMP_RET_LOG;
       });
-  // The two of which the built-in policy looks at arguments: a large plan is mapped privately, the
+  // Two more of which the built-in policy looks at arguments: a large plan is mapped privately, the
   // clock is the monotonic one.
   seccomp_data map{};
   map.nr = SYS_mmap;
@@ -371,9 +371,10 @@ Result<CompiledPolicy> compile_syscall_policy(const SyscallPolicy& policy) {
   clock.nr = SYS_clock_gettime;
   clock.arch = native;
   clock.args[0] = CLOCK_MONOTONIC;
-  for (const seccomp_data& call : {map, clock})
-    if (run_filter(compiled.instructions, call) != SECCOMP_RET_ALLOW)
-      compiled.loads_before_job = false;
+  for (const seccomp_data& call : {map, clock}) {
+    const std::uint32_t result = run_filter(compiled.instructions, call);
+    if (result != SECCOMP_RET_ALLOW && result != SECCOMP_RET_LOG) compiled.loads_before_job = false;
+  }
   return compiled;
 }
 
