@@ -102,7 +102,9 @@ Attack takes_in(const std::string& name, const std::string& does, FileIn file, R
                 .gets = std::move(gets),
                 .control = std::move(control),
                 .prepare = with_secret,
-                .play = run_or_refusal};
+                .play = run_or_refusal,
+                // A slot with half of a job's files in it is not used again.
+                .may_cost_the_slot = true};
   attack.job.files_in = {std::move(file)};
   return attack;
 }
@@ -168,7 +170,7 @@ std::vector<Attack> outgoing() {
       leaves_link("SymlinkParent", "makes the parent directory a symlink to the root",
                   "ln -s $(dirname $SECRET) d", {.path = "d/secret"}),
       leaves_link("SymlinkChain", "leads out over three symlinks",
-                  "ln -s $SECRET a; ln -s a b; ln -s /w/b out", {.path = "out"}, ELOOP),
+                  "ln -s $SECRET a; ln -s a b; ln -s b out", {.path = "out"}, ELOOP),
       leaves("FifoOut", "FIFO", "mkfifo out"),
       leaves("SocketOut", "socket",
              "python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"out\")'"),
@@ -184,7 +186,7 @@ std::vector<Attack> outgoing() {
        .gets = GivesNot("d/etc/passwd", ELOOP),
        // The pool's own /proc/1 is the host's init.
        .control = without(kWithoutBeneath, "confinement of the pool's paths",
-                          Gives("d/etc/passwd", HasSubstr("root:"))),
+                          Not(GivesNot("d/etc/passwd", ELOOP))),
        .prepare = [](PoolConfig&, JobSpec& spec) { spec.files_out = {{.path = "d/etc/passwd"}}; }},
       {.name = "ClosedDirectoryOut",
        .source = "E67",
@@ -309,7 +311,8 @@ std::vector<Attack> incoming() {
        .prepare =
            [](PoolConfig&, JobSpec& spec) {
              spec.files_in = {kGood, {.path = "./in", .source = FileIn::Bytes{"other"}}};
-           }},
+           },
+       .may_cost_the_slot = true},
       {.name = "FileThroughItsOwnSymlink",
        .source = "E61",
        .does = "brings a directory with a symlink to the host, and a file by way of it",
@@ -319,7 +322,8 @@ std::vector<Attack> incoming() {
        .gets = Both(Not(Prints("text")), Gives("host", IsEmpty())),
        .control =
            without(kWithoutBeneath, "confinement of the pool's paths", Gives("host", "text")),
-       .play = through_link},
+       .play = through_link,
+       .may_cost_the_slot = true},
       {.name = "SwappedWhileCopied",
        .source = "E61",
        .does = "has a file of a host directory become a symlink while it is copied in",
@@ -328,7 +332,8 @@ std::vector<Attack> incoming() {
        .job = sh("test -h tree/in || cat tree/in"),
        .gets = Gives("stdout", Not(HasSubstr("treasure"))),
        .control = no_control("a race must be won first, and a control may not fail by chance"),
-       .play = swapped},
+       .play = swapped,
+       .may_cost_the_slot = true},
       {.name = "SymlinkPlantedForTheNextInput",
        .source = "E58",
        .does = "leaves a symlink to a file of the next job's place",

@@ -66,18 +66,20 @@ Attack writes(const std::string& name, const std::string& does, const std::strin
 }
 
 /// As the root of the slot, so that file permissions don't answer first.
+/// The root's capabilities are his too.
 Attack sets(const std::string& name, const std::string& file, const std::string& source = "E77") {
-  return {
-      .name = name,
-      .source = source,
-      .does = "writes " + file + " as the slot's root",
-      .answer = "EROFS",
-      .layer = "read-only /proc/sys",
-      .job = payload("paths", {"rewrite", file}),
-      .gets = Prints("EROFS"),
-      .control = without(kWithoutIdChange | kWithoutReadOnly,
-                         "change of ids and read-only /proc/sys", Prints("done")),
-      .prepare = [](PoolConfig& config, JobSpec&) { config.testing_without = kWithoutIdChange; }};
+  constexpr std::uint32_t kRoot = kWithoutIdChange | protocol::kWithoutCapabilityDrop;
+  return {.name = name,
+          .source = source,
+          .does = "writes " + file + " as the slot's root",
+          .answer = "EROFS",
+          .layer = "read-only /proc/sys",
+          .job = payload("paths", {"rewrite", file}),
+          .gets = Prints("EROFS"),
+          .control =
+              without(kRoot | kWithoutReadOnly,
+                      "read-only /proc/sys (and change of ids, capability drop)", Prints("done")),
+          .prepare = [](PoolConfig& config, JobSpec&) { config.testing_without = kRoot; }};
 }
 
 /// A look at the zygote by its directory in /proc.
@@ -215,12 +217,11 @@ HATCHERY_ATTACKS(Paths) {
       {.name = "CorePattern",
        .source = "E77",
        .does = "writes /proc/sys/kernel/core_pattern",
-       .answer = "EROFS",
-       .layer = "read-only /proc/sys",
+       .answer = "EACCES",
+       .layer = "no slot has the id of the host's root",
        .job = payload("paths", {"rewrite", "/proc/sys/kernel/core_pattern"}),
-       .gets = Prints("EROFS"),
-       // The next layer: only the host's root may.
-       .control = without(kWithoutReadOnly, "read-only /proc/sys", Prints("EACCES"))},
+       .gets = Prints("EACCES"),
+       .control = no_control("only the id of the host's root may; no slot has it mapped")},
       {.name = "ReleaseAgent",
        .source = "E77",
        .does = "looks for /sys/fs/cgroup",
