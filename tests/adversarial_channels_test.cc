@@ -71,7 +71,9 @@ Attack channel(const Channel& it, bool concurrent, const std::string& seen,
           .answer = seen == "nothing" ? "nothing is seen" : "nothing is found",
           .layer = it.layer,
           .job = payload("channel", {"look", it.which, it.what}),
-          .gets = Prints(::testing::AllOf(HasSubstr("left"), Not(HasSubstr(control_seen)))),
+          // "left", or the errno of who tried to leave it.
+          .gets = Prints(::testing::AllOf(AnyOf(HasSubstr("left"), EndsWith("EPERM")),
+                                          Not(HasSubstr(control_seen)))),
           .control = without(it.without, it.layer, Prints(HasSubstr(control_seen))),
           .prepare = concurrent ? two_slots : nullptr,
           .play = concurrent ? at_the_same_time : one_after_the_other};

@@ -33,10 +33,10 @@ Attack on_init(const std::string& name, const std::string& does, const std::stri
           .source = "F95",
           .does = does,
           .answer = "EPERM",
-          .layer = "ids of its own",
+          .layer = "ids of its own, no capabilities",
           .job = payload("capability", {call}),
           .gets = Prints("EPERM"),
-          .control = without(kWithoutIdChange, "change of ids", Prints("ok"))};
+          .control = without(kPrivileged, "both", Prints("ok"))};
 }
 
 HATCHERY_ATTACKS(Privilege) {
@@ -122,7 +122,7 @@ HATCHERY_ATTACKS(Privilege) {
        .layer = "read-only /proc/sys; ids of its own",
        .job = payload("capability", {"port_sysctl"}),
        .gets = Prints(Not("ok")),
-       .control = without(kWithoutIdChange | kWithoutReadOnly, "both", Prints("ok"))},
+       .control = without(kPrivileged | kWithoutReadOnly, "both", Prints("ok"))},
       {.name = "RaiseItsLimits",
        .source = "F91",
        .does = "raises a hard limit by one",
