@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -19,6 +20,9 @@ Result<void> remove_cgroup_tree(const std::string& directory, std::uint32_t wait
 namespace {
 
 constexpr std::uint64_t kCpuPeriodUs = 100'000;
+/// The kernel charges 64 pages at once on each CPU (MEMCG_CHARGE_BATCH) and keeps those that it
+/// does not need yet in stock; a slot's few processes leave some on two CPUs at most.
+constexpr std::uint64_t kStockBytesMax = 2 * 64 * 4096;
 
 Result<void> make_group(const std::string& path) {
   if (::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) return {};
@@ -191,7 +195,14 @@ void SlotCgroup::open_knobs_v1(const CgroupHierarchy& hierarchy, const std::stri
     memory_peak_ = open_knob(directory, "memory.max_usage_in_bytes", O_RDWR);
     memory_usage_ = open_knob(directory, "memory.usage_in_bytes", O_RDONLY);
     memory_events_ = open_knob(directory, "memory.oom_control", O_RDONLY);
+    memory_kernel_ = open_knob(directory, "memory.kmem.usage_in_bytes", O_RDONLY);
+    memory_reclaim_ = open_knob(directory, "memory.force_empty", O_WRONLY);
     memory_peak_resets_ = true;
+    // Off until a limit is written: only sockets made after that are charged
+    // (Documentation/admin-guide/cgroup-v1/memory.rst, 2.7.1).
+    socket_memory_max_ = open_knob(directory, "memory.kmem.tcp.limit_in_bytes", O_RDWR);
+    socket_memory_peak_ = open_knob(directory, "memory.kmem.tcp.max_usage_in_bytes", O_RDWR);
+    socket_memory_usage_ = open_knob(directory, "memory.kmem.tcp.usage_in_bytes", O_RDONLY);
   }
   if (controllers.contains("pids")) {
     pids_max_ = open_knob(directory, "pids.max", O_RDWR);
@@ -236,6 +247,7 @@ void SlotCgroup::open_knobs_v2(const CgroupHierarchy& hierarchy, const std::stri
     memory_peak_resets_ = memory_peak_.valid() && memory_peak_.write_again("0").has_value();
     if (!memory_peak_.valid()) memory_peak_ = open_knob(directory, "memory.peak", O_RDONLY);
     memory_usage_ = open_knob(directory, "memory.current", O_RDONLY);
+    memory_reclaim_ = open_knob(directory, "memory.reclaim", O_WRONLY);
     memory_events_ = open_knob(directory, "memory.events", O_RDONLY);
     static_cast<void>(write_text(directory + "/memory.oom.group", "1").has_value());
   }
@@ -252,15 +264,38 @@ void SlotCgroup::open_knobs_v2(const CgroupHierarchy& hierarchy, const std::stri
     cpu_weight_ = open_knob(directory, "cpu.weight", O_RDWR);
     cpu_throttle_stat_ = open_knob(directory, "cpu.stat", O_RDONLY);
   }
-  if (controllers.contains("cpuset")) cpu_set_ = open_knob(directory, "cpuset.cpus", O_RDWR);
+  if (controllers.contains("cpuset")) {
+    cpu_set_ = open_knob(directory, "cpuset.cpus", O_RDWR);
+    cpu_set_default_ = "\n";  // The parent's. A write of nothing would be no write.
+  }
   if (controllers.contains("io")) {
     io_v2_ = true;
     io_stat_ = open_knob(directory, "io.stat", O_RDONLY);
   }
 }
 
+Result<void> SlotCgroup::pin(std::uint32_t cpu) {
+  if (!cpu_set_.valid()) return lacks("cpuset", "pin_slots");
+  cpu_set_default_ = std::to_string(cpu);
+  return cpu_set_.write(cpu_set_default_);
+}
+
 void SlotCgroup::set_idle_baseline() {
-  if (!memory_v2_) idle_memory_bytes_ = memory_usage_.read_number().value_or(0);
+  idle_usage_bytes_ = memory_usage_.read_number().value_or(0);
+  if (!memory_v2_) idle_memory_bytes_ = idle_usage_bytes_;
+}
+
+std::uint64_t SlotCgroup::leftover_bytes() const {
+  return minus(memory_usage_.read_number(), idle_usage_bytes_).value_or(0);
+}
+
+std::uint64_t SlotCgroup::reclaim_leftover() {
+  // v1: all that the group can spare. v2: as many bytes as are written, EAGAIN when it finds fewer.
+  if (memory_reclaim_.valid())
+    static_cast<void>(
+        memory_reclaim_.write_again(memory_v2_ ? std::to_string(leftover_bytes()) : "0")
+            .has_value());
+  return leftover_bytes();
 }
 
 Result<void> SlotCgroup::apply_memory(std::uint64_t bytes) {
@@ -292,6 +327,9 @@ Result<void> SlotCgroup::apply(const CgroupLimits& limits) {
     if (!memory_max_.valid()) return lacks("memory", "limits.memory");
     HATCHERY_TRY(apply_memory(*limits.memory_bytes));
   }
+  if (socket_memory_max_.valid())
+    HATCHERY_TRY(socket_memory_max_.write(std::to_string(
+        std::min(limits.memory_bytes.value_or(kSocketMemoryV1BytesMax), kSocketMemoryV1BytesMax))));
   if (limits.memory_soft_bytes && !memory_soft_.valid())
     return lacks("memory", "limits.memory_soft");
   if (memory_soft_.valid()) {
@@ -366,11 +404,33 @@ SlotCgroup::Counters SlotCgroup::counters() const {
           keyed_number(pids_events_.read(), "max"), throttled_ns()};
 }
 
+std::optional<std::uint64_t> SlotCgroup::memory_without_stock() const {
+  const std::optional<std::uint64_t> usage = memory_usage_.read_number();
+  const std::optional<std::uint64_t> kernel = memory_kernel_.read_number();
+  if (!usage || !kernel) return usage;
+  // Kernel memory is counted to the page and is most of what an idle slot holds; what is above it
+  // may be stock, which the job's first pages are taken from.
+  const std::uint64_t held = *usage > kStockBytesMax ? *usage - kStockBytesMax : 0;
+  return std::min(*usage, std::max(*kernel, held));
+}
+
 void SlotCgroup::begin() {
   if (memory_peak_resets_) static_cast<void>(memory_peak_.write_again("0").has_value());
-  memory_before_ = memory_v2_ ? std::optional<std::uint64_t>(0) : memory_usage_.read_number();
+  memory_before_ = memory_v2_ ? std::optional<std::uint64_t>(0) : memory_without_stock();
+  socket_memory_before_ = socket_memory_usage_.read_number().value_or(0);
+  if (socket_memory_peak_.read_number().value_or(0) > 0)
+    static_cast<void>(socket_memory_peak_.write_again("0").has_value());
   if (!counters_before_) counters_before_ = counters();
   cpu_before_ = cpu_times();
+}
+
+std::optional<std::uint64_t> SlotCgroup::memory_peak() const {
+  // A peak that can't be reset is the group's since its birth: no figure of this job.
+  if (!memory_peak_resets_) return std::nullopt;
+  std::optional<std::uint64_t> peak = minus(memory_peak_.read_number(), memory_before_);
+  // Two peaks need not have been at the same time: their sum is the most that it can have been.
+  if (peak) *peak += minus(socket_memory_peak_.read_number(), socket_memory_before_).value_or(0);
+  return peak;
 }
 
 std::optional<std::uint64_t> SlotCgroup::cpu_ns(bool exact) const {
@@ -392,9 +452,7 @@ CgroupFigures SlotCgroup::figures() {
   figures.cpu_ns = minus(cpu.total, cpu_before_.total);
   figures.cpu_user_ns = minus(cpu.user, cpu_before_.user);
   figures.cpu_system_ns = minus(cpu.system, cpu_before_.system);
-  // A peak that can't be reset is the group's since its birth: no figure of this job.
-  if (memory_peak_resets_)
-    figures.memory_peak_bytes = minus(memory_peak_.read_number(), memory_before_);
+  figures.memory_peak_bytes = memory_peak();
   const Counters now = counters();
   const Counters before = counters_before_.value_or(now);
   figures.oom_kills = minus(now.oom_kills, before.oom_kills);

@@ -44,6 +44,11 @@ struct CgroupHost {
   std::string name() const;
 };
 
+/// v1 counts the buffers of TCP and UDP sockets apart from all other memory: at most this much, or
+/// the job's memory limit if that is less, on top of the limit; beyond it the kernel still grants
+/// each socket its minimum, a few pages. It is in the peak. v2 has one count and one limit.
+inline constexpr std::uint64_t kSocketMemoryV1BytesMax = 16ULL << 20;
+
 struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes = {};
   std::optional<std::uint64_t> memory_soft_bytes = {};
@@ -95,6 +100,9 @@ class SlotCgroup {
   static Result<SlotCgroup> create(const CgroupHost& host, const std::string& pool_name,
                                    std::uint32_t slot, std::uint32_t owner_uid);
 
+  /// Jobs that ask for no CPUs of their own run on this one. ENOTSUP without a cpuset controller.
+  Result<void> pin(std::uint32_t cpu);
+
   /// For the launcher: v2 directories (−1 when there is no v2) and cgroup.procs of each v1
   /// hierarchy.
   int zygote_dir_fd() const noexcept { return zygote_dir_.get(); }
@@ -103,6 +111,11 @@ class SlotCgroup {
 
   /// After the first worker has parked: what the slot itself uses on v1 is no job's.
   void set_idle_baseline();
+  /// What the group holds beyond that: page cache of host files and kernel objects that earlier
+  /// jobs left. While no job runs. 0 where the host can't tell.
+  std::uint64_t leftover_bytes() const;
+  /// Has the kernel give it back; returns what it could not. Blocks for milliseconds.
+  std::uint64_t reclaim_leftover();
   /// Writes what changed. ENOTSUP names the controller that a limit needs and this host lacks.
   Result<void> apply(const CgroupLimits& limits);
   /// Resets the peaks and takes the counters that figures are relative to.
@@ -146,6 +159,8 @@ class SlotCgroup {
   void open_knobs_v1(const CgroupHierarchy& hierarchy, const std::string& directory);
   void open_knobs_v2(const CgroupHierarchy& hierarchy, const std::string& directory);
   Result<void> apply_memory(std::uint64_t bytes);
+  std::optional<std::uint64_t> memory_peak() const;
+  std::optional<std::uint64_t> memory_without_stock() const;
 
   std::vector<std::string> directories_;  // Children before parents.
   std::vector<UniqueFd> v1_procs_;
@@ -154,7 +169,8 @@ class SlotCgroup {
 
   bool memory_v2_ = false, pids_v2_ = false, cpu_v2_ = false, cpu_stat_v2_ = false, io_v2_ = false;
   CgroupKnob memory_max_, memory_swap_max_, memory_soft_, memory_peak_, memory_usage_,
-      memory_events_;
+      memory_events_, memory_reclaim_, memory_kernel_;
+  CgroupKnob socket_memory_max_, socket_memory_peak_, socket_memory_usage_;  // v1: counted apart.
   CgroupKnob pids_max_, pids_peak_, pids_events_, pids_current_;
   CgroupKnob cpu_quota_, cpu_period_, cpu_weight_, cpu_throttle_stat_;
   CgroupKnob cpu_stat_, cpu_user_, cpu_system_, cpu_procs_;
@@ -165,8 +181,10 @@ class SlotCgroup {
 
   std::uint64_t idle_memory_bytes_ = 0;  // v1: zygote and parked worker.
   std::uint64_t idle_processes_ = 0;     // v1: the zygote.
+  std::uint64_t idle_usage_bytes_ = 0;   // Of the group that jobs are in, a worker parked.
   CpuTimes cpu_before_;
   std::optional<std::uint64_t> memory_before_;
+  std::uint64_t socket_memory_before_ = 0;
   std::optional<Counters> counters_before_;
   bool memory_peak_resets_ = false;
 };

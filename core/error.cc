@@ -5,9 +5,11 @@
 #include "core/check.h"
 
 namespace hatchery {
+namespace {
 
+/// Null for what is no step.
 // NOLINTNEXTLINE(readability-function-size): a table.
-const char* step_name(Step step) noexcept {
+const char* find_step_name(Step step) noexcept {
   switch (step) {
     case Step::kNone: return "nothing";
     case Step::kParseConfig: return "parse configuration";
@@ -92,8 +94,18 @@ const char* step_name(Step step) noexcept {
     case Step::kReadPackage: return "read problem package";
     case Step::kCompileSubmission: return "compile submission";
   }
-  HATCHERY_UNREACHABLE();
+  return nullptr;
 }
+
+}  // namespace
+
+const char* step_name(Step step) noexcept {
+  const char* name = find_step_name(step);
+  HATCHERY_CHECK(name != nullptr);
+  return name;
+}
+
+bool is_step(Step step) noexcept { return find_step_name(step) != nullptr; }
 
 std::string errno_name(int errnum) {
   const char* name = strerrorname_np(errnum);

@@ -106,6 +106,9 @@ enum class Step : std::uint16_t {
 /// step without a name does not compile.
 const char* step_name(Step step) noexcept;
 
+/// False for a number that is no step: it came from elsewhere than this program.
+bool is_step(Step step) noexcept;
+
 /// What failed. An operating error: returned, never thrown.
 struct [[nodiscard]] Error {
   Step step = Step::kNone;

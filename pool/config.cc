@@ -22,7 +22,9 @@ constexpr std::uint32_t kUidsPerSlot = 2;
 constexpr std::uint32_t kShutdownMsMax = 3'600'000;
 constexpr std::uint64_t kBytesMax = 1ULL << 50U;
 constexpr std::size_t kNameLengthMax = 64;
-constexpr std::size_t kBindsMax = 1'024;
+// The launcher takes a slot plan of 256 mount operations at most, and up to 40 of them are the
+// sandbox's own.
+constexpr std::size_t kMountPointsMax = 216;
 // tmpfs(5) takes size=0 and nr_inodes=0 for "no limit"; a few inodes go to the directories the
 // sandbox makes.
 constexpr std::uint64_t kTmpfsBytesMin = 4'096;
@@ -94,9 +96,11 @@ Result<void> check_bind_target(std::string object, std::string_view target) {
 }
 
 Result<void> check_binds(const Profile& profile, const std::string& prefix) {
-  if (profile.binds.size() > kBindsMax) {
-    return wrong(prefix + "bind", std::to_string(profile.binds.size()) + " binds are too many",
-                 "give at most " + std::to_string(kBindsMax));
+  const std::size_t mount_points = profile.binds.size() + profile.masked_paths.size();
+  if (mount_points > kMountPointsMax) {
+    return wrong(prefix + "bind",
+                 std::to_string(mount_points) + " binds and masked paths are too many",
+                 "give at most " + std::to_string(kMountPointsMax) + " together");
   }
   std::set<std::string_view> targets;
   for (std::size_t index = 0; index < profile.binds.size(); ++index) {
@@ -170,6 +174,12 @@ Result<void> check_profile_limits(const Profile& profile, const std::string& pre
 Result<void> check_profile(const Profile& profile, const std::string& prefix) {
   HATCHERY_TRY(check_name(prefix + "name", profile.name, "-_."));
   HATCHERY_TRY(check_sandbox(profile, prefix));
+  if (profile.pin_slots && profile.defaults.cpu_set) {
+    return wrong(prefix + "defaults.cpu_set",
+                 "contradicts pin_slots, which gives each slot its CPU",
+                 "leave one of them out; maximums.cpu_set says which CPUs slots are pinned to");
+  }
+  HATCHERY_TRY(check_size(prefix + "cache_kept", profile.cache_kept_bytes, 0));
   HATCHERY_TRY(check_range(prefix + "slots_max", profile.slots_max, 1, kSlotsMax));
   HATCHERY_TRY(check_range(prefix + "slots_min", profile.slots_min, 1, profile.slots_max));
   return check_profile_limits(profile, prefix);

@@ -81,6 +81,19 @@ struct Profile {
       {};  ///< For fields that a job leaves out. default_profile() sets every bounded one.
   Limits maximums = {};  ///< A job that asks for more is refused; absent: no maximum.
 
+  /// Each slot's jobs run on one CPU, of which as few slots as possible have the same: a busy
+  /// neighbour then changes a job's CPU time least. Of the CPUs that the pool may use, and that
+  /// maximums.cpu_set has, if it is given. A job with a cpu_set of its own has that instead, within
+  /// maximums.cpu_set; a defaults.cpu_set beside this is refused, and so is the profile on a host
+  /// without the cpuset controller.
+  bool pin_slots = false;
+  /// Page cache of host files and kernel objects (paths that were looked up) that a slot's jobs may
+  /// leave to the next: kept, they spare it reading the same files again. What is left beyond this
+  /// is given back before the next job; a MiB is never worth the work. 0 to 1 PiB. What is kept is
+  /// in no later job's figures; but a job that comes that near its memory limit makes the kernel
+  /// give it back, and its peak is then too low by as much.
+  std::uint64_t cache_kept_bytes = 0;
+
   std::uint32_t slots_min = 1;  ///< Ready at all times. 1 to slots_max.
   std::uint32_t slots_max = 2;  ///< 1 to 4,096; default_profile(): the number of CPUs.
   std::uint32_t slot_idle_ms =

@@ -354,6 +354,8 @@ Profile read_profile(Reading& reading, const toml::table& table, const std::stri
                              {{"errno", RefusedCall::kErrno}, {"kill", RefusedCall::kKill}});
   reader.string("selinux_type", profile.selinux_type);
   reader.strings("env", profile.env);
+  reader.boolean("pin_slots", profile.pin_slots);
+  reader.bytes("cache_kept", profile.cache_kept_bytes);
   reader.integer("slots_max", profile.slots_max);
   // The built-in minimum follows a lower maximum; one that the file gives does not.
   profile.slots_min = std::min(profile.slots_min, std::max(profile.slots_max, 1U));

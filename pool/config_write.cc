@@ -132,6 +132,10 @@ void write_profile(TomlWriter& writer, const Profile& profile) {
   writer.line("[[profile]]");
   writer.key("name", toml_string(profile.name));
   write_sandbox(writer, profile);
+  writer.comment("true: each slot's jobs run on one CPU, of maximums.cpu_set if that is given.");
+  writer.key("pin_slots", toml_bool(profile.pin_slots));
+  writer.comment("Page cache of host files that a slot's jobs may leave to the next.");
+  writer.key("cache_kept", toml_string(format_bytes(profile.cache_kept_bytes)));
   writer.comment(
       "Slots ready at all times, and at most; one above the minimum that idles is removed.");
   writer.key("slots_min", std::to_string(profile.slots_min));

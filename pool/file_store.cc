@@ -62,6 +62,10 @@ Result<std::uint64_t> seal(int memfd) {
   }
   struct ::stat status = {};
   if (::fstat(memfd, &status) != 0) return errno_error(Step::kStoreFile, "memfd", errno);
+  // A job that reads it may open /proc/self/fd/N anew. Seals keep the bytes, but whoever may write
+  // may also leave extended attributes (tmpfs, since 6.6), for the next job to find.
+  if (::fchmod(memfd, status.st_mode & 0555) != 0)
+    return errno_error(Step::kStoreFile, "memfd", errno, "hand in a memfd of your own");
   return static_cast<std::uint64_t>(status.st_size);
 }
 

@@ -134,7 +134,7 @@ class Importer {
       return put_open(base, path, source->get(), file.mode.value_or(0644));
     }
     if (const auto* host = std::get_if<FileIn::HostFile>(&file.source))
-      return put_host_file(base, path, AT_FDCWD, host->path, file.mode);
+      return put_host_file(base, path, {AT_FDCWD, host->path, 0}, file.mode);
     const auto& tree = std::get<FileIn::HostDirectory>(file.source);
     const UniqueFd directory(::open(tree.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!directory.valid())
@@ -180,11 +180,18 @@ class Importer {
     return {};
   }
 
-  Result<void> put_host_file(Base base, const std::string& path, int host_dir_fd,
-                             const std::string& host_path, std::optional<std::uint32_t> mode) {
+  struct HostSource {
+    int directory_fd;
+    const std::string& path;
+    int flags;
+  };
+
+  Result<void> put_host_file(Base base, const std::string& path, const HostSource& host,
+                             std::optional<std::uint32_t> mode) {
+    const std::string& host_path = host.path;
     // O_NONBLOCK: a FIFO must not stop the pool; what is no regular file is refused below.
-    const UniqueFd source(
-        ::openat(host_dir_fd, host_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    const UniqueFd source(::openat(host.directory_fd, host_path.c_str(),
+                                   O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | host.flags));
     if (!source.valid())
       return errno_error(Step::kOpenInput, host_path, errno, "give a readable regular file");
     struct stat status {};
@@ -227,7 +234,8 @@ class Importer {
     }
     if (S_ISLNK(status.st_mode)) return put_symlink(base, path, host_fd, name, host_path);
     if (S_ISREG(status.st_mode))
-      return put_host_file(base, path, host_fd, name, status.st_mode & 0777);
+      // It was a file a moment ago: whoever owns the tree may have made it a symlink since.
+      return put_host_file(base, path, {host_fd, name, O_NOFOLLOW}, status.st_mode & 0777);
     return {};  // Sockets, FIFOs and devices have no content to bring.
   }
 

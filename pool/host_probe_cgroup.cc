@@ -164,6 +164,28 @@ HostFeature probe_swap_limit(const ProbeGroup& group, bool v2) {
           .remedy = "run `swapoff -a`, or boot with swapaccount=1"};
 }
 
+HostFeature probe_socket_memory(const ProbeGroup& group, bool v2) {
+  const bool apart = group.try_write("memory.kmem.tcp.limit_in_bytes", "1");
+  return {.name = "socket memory",
+          .need = FeatureNeed::kWanted,
+          .present = v2 || apart,
+          .value = v2      ? "in the job's memory"
+                   : apart ? "TCP and UDP counted and limited apart (v1)"
+                           : "missing",
+          .consequence = "buffers of TCP and UDP sockets are charged to nobody",
+          .remedy = "boot with systemd.unified_cgroup_hierarchy=1, for cgroup v2"};
+}
+
+HostFeature probe_reclaim(const ProbeGroup& group, bool v2) {
+  const char* file = v2 ? "memory.reclaim" : "memory.force_empty";
+  return {.name = "page cache of jobs can be given back",
+          .need = FeatureNeed::kWanted,
+          .present = group.has(file),
+          .value = group.has(file) ? file : "missing",
+          .consequence = "a slot in which much was left is replaced",
+          .remedy = "use Linux 5.19 or newer"};
+}
+
 }  // namespace
 
 HostFeatureGroup probe_cgroups() {
@@ -187,7 +209,8 @@ HostFeatureGroup probe_cgroups() {
   result.features.push_back(probe_controller(*host, "cpu", kWanted,
                                              "jobs that ask for a CPU rate or weight are refused"));
   result.features.push_back(
-      probe_controller(*host, "cpuset", kWanted, "jobs that ask for a CPU set are refused"));
+      probe_controller(*host, "cpuset", kWanted,
+                       "jobs that ask for a CPU set are refused, and profiles with pin_slots"));
   result.features.push_back(
       probe_controller(*host, "io", kInteresting, "reports have no I/O bytes"));
   const CgroupHierarchy* memory = host->with("memory");
@@ -207,6 +230,8 @@ HostFeatureGroup probe_cgroups() {
     const bool sees_memory = !hierarchy.v2 || group.has("memory.current");
     if (&hierarchy == memory && sees_memory) {
       result.features.push_back(probe_swap_limit(group, hierarchy.v2));
+      result.features.push_back(probe_socket_memory(group, hierarchy.v2));
+      result.features.push_back(probe_reclaim(group, hierarchy.v2));
     }
   }
   return result;

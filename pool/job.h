@@ -63,7 +63,8 @@ struct BytesStream {
   std::string bytes;
 };  ///< Input: these bytes, then end of file.
 /// A host file, opened by the pool (so with the pool's rights) when the job is submitted. Input
-/// unless `write`, which creates or truncates it. Never a path that a job made.
+/// unless `write`, which creates or truncates it. Never a path that a job made. An input can't be
+/// written by the job, whatever its mode.
 struct HostFileStream {
   std::string path;
   bool write = false;
@@ -78,7 +79,8 @@ struct CollectorStream {
   std::optional<std::uint64_t> bytes_max = {};
 };
 /// A descriptor of the caller, lent: it must stay open until submit() returns (the pool duplicates
-/// it).
+/// it). No directory. The job shares its position and flags, unless it is read-only and its file's
+/// mode would let the job write: then the job has a position of its own, from where this one is.
 struct CallerFdStream {
   int fd;
 };

@@ -138,9 +138,13 @@ std::string value_text(const LimitField&, double value) { return rate_text(value
 std::string value_text(const LimitField&, const std::string& value) { return quote(value); }
 
 /// What holds for a job when neither it nor the profile's defaults say anything: the maximum,
-/// except for the weight, where saying nothing means the normal one.
+/// except for the weight, where saying nothing means the normal one, and for the CPUs of a pinned
+/// slot.
 template <typename T>
-std::optional<T> fallback(const LimitField& field, const std::optional<T>& maximum) {
+std::optional<T> fallback(const LimitField& field, const std::optional<T>& maximum, bool pinned) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    if (pinned) return std::nullopt;  // The slot's CPU is one of the maximum's.
+  }
   if constexpr (std::is_same_v<T, std::uint32_t>) {
     if (field.member == LimitMember(&Limits::cpu_weight) && maximum.value_or(0) >= kWeightNormal) {
       return std::nullopt;
@@ -155,7 +159,7 @@ Result<void> fill(Limits& limits, const LimitField& field, std::optional<T> Limi
   std::optional<T>& value = limits.*member;
   const std::optional<T>& maximum = profile.maximums.*member;
   if (!value.has_value()) value = profile.defaults.*member;
-  if (!value.has_value()) value = fallback(field, maximum);
+  if (!value.has_value()) value = fallback(field, maximum, profile.pin_slots);
   if (!value.has_value() || !maximum.has_value() || !exceeds(*value, *maximum)) return {};
   return wrong(value_text(field, *value) + " is above the maximum of profile " +
                    quote(profile.name) + ", " + value_text(field, *maximum),
@@ -223,18 +227,23 @@ Result<void> check_limits(const Limits& limits, Step step, std::string_view pref
   return {};
 }
 
-std::uint32_t usable_cpus() {
+std::vector<std::uint32_t> usable_cpu_numbers() {
   // The size doubles until the kernel's own mask fits: a cpu_set_t has room for 1,024 only.
   for (std::size_t cpus = 1024; cpus <= (1U << 20U); cpus *= 2) {
     cpu_set_t* set = CPU_ALLOC(cpus);
     if (set == nullptr) break;
     const std::size_t size = CPU_ALLOC_SIZE(cpus);
-    const int count = ::sched_getaffinity(0, size, set) == 0 ? CPU_COUNT_S(size, set) : 0;
+    std::vector<std::uint32_t> numbers;
+    if (::sched_getaffinity(0, size, set) == 0)
+      for (std::uint32_t cpu = 0; cpu < cpus; ++cpu)
+        if (CPU_ISSET_S(cpu, size, set)) numbers.push_back(cpu);
     CPU_FREE(set);
-    if (count > 0) return static_cast<std::uint32_t>(count);
+    if (!numbers.empty()) return numbers;
   }
-  return 1;
+  return {0};
 }
+
+std::uint32_t usable_cpus() { return static_cast<std::uint32_t>(usable_cpu_numbers().size()); }
 
 Result<std::vector<std::uint32_t>> parse_cpu_set(std::string_view text) {
   const Error not_a_list =

@@ -57,6 +57,9 @@ Result<void> check_limits(const Limits& limits, Step step, std::string_view pref
 /// CPUs that this process may run on, at least 1.
 std::uint32_t usable_cpus();
 
+/// Their numbers, ascending.
+std::vector<std::uint32_t> usable_cpu_numbers();
+
 /// The CPUs of a kernel list ("0-2,5"), ascending, without repetition. The error has detail and
 /// remedy.
 Result<std::vector<std::uint32_t>> parse_cpu_set(std::string_view text);

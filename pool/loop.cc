@@ -53,6 +53,7 @@ Loop::Loop(LoopSetup setup)
     ProfileState state;
     state.profile = &setup_.config.profiles[i];
     state.slot_plan = std::move(setup_.slot_plans[i]);
+    state.pin_cpus = std::move(setup_.pin_cpus[i]);
     profiles_.push_back(std::move(state));
   }
 }

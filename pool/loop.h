@@ -24,6 +24,7 @@
 #include "pool/file_store.h"
 #include "pool/host_state.h"
 #include "pool/launcher_link.h"
+#include "pool/outcome.h"
 #include "pool/porter.h"
 #include "pool/scheduler.h"
 #include "pool/slot.h"
@@ -38,6 +39,7 @@ struct SlotDirectories;
 struct ProfileState {
   const Profile* profile = nullptr;
   UniqueFd slot_plan;
+  std::vector<std::uint32_t> pin_cpus;  ///< That slots are pinned to; empty: they are not.
   Scheduler<Submission*> queue;
   std::vector<Slot*> ready;  ///< Used last in, first out: caches are warm.
   std::size_t alive = 0;
@@ -51,7 +53,8 @@ struct LoopSetup {
   PoolConfig config;
   CgroupHost cgroups;
   std::string zygote_path;
-  std::vector<UniqueFd> slot_plans;  ///< One a profile.
+  std::vector<UniqueFd> slot_plans;                  ///< One a profile.
+  std::vector<std::vector<std::uint32_t>> pin_cpus;  ///< One a profile: ProfileState::pin_cpus.
 };
 
 class Loop {
@@ -104,11 +107,13 @@ class Loop {
   void on_launcher_message(int result);
   void start_slots(std::size_t profile);
   void start_slot(std::size_t profile);
+  Result<void> pin_slot(Slot& slot);
   Result<void> prepare_slot(Slot& slot, protocol::StartSlot& message, UniqueFd& theirs);
   void slot_start_failed(Slot& slot, Error error);
   void listen_to_slot(Slot& slot);
   void on_slot_message(Slot& slot, int result);
-  void on_parked(Slot& slot, const protocol::Parked& parked);
+  void on_parked(Slot& slot, const protocol::Parked& parked, std::vector<UniqueFd> fds);
+  void reclaim(Slot& slot);
   void slot_becomes_ready(Slot& slot);
   void lose(Slot& slot, Error why);
   void on_zygote_dead(Slot& slot);
@@ -158,17 +163,13 @@ class Loop {
   std::unique_ptr<Ring> ring_;
   std::optional<HostState> host_;
   LauncherLink launcher_;
-  struct LauncherInbox {
-    protocol::SlotStarted message;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    iovec part;
-    msghdr header;
-  } launcher_inbox_;
+  Inbox launcher_inbox_{};
   std::unique_ptr<Completion> launcher_received_;
   std::unique_ptr<Completion> woken_;
 
   std::vector<ProfileState> profiles_;
   std::map<std::uint32_t, std::unique_ptr<Slot>> slots_;
+  std::map<std::uint32_t, std::uint32_t> pinned_;  ///< Slots on each CPU that has one.
   std::uint32_t next_slot_ = 0;
   std::size_t next_fault_ = 0;
   std::vector<Slot*> dead_;
@@ -196,9 +197,5 @@ class Loop {
 };
 
 std::int64_t monotonic_ns();
-
-inline Nanoseconds since(std::int64_t from_ns, std::int64_t to_ns) {
-  return Nanoseconds(to_ns > from_ns ? to_ns - from_ns : 0);
-}
 
 }  // namespace hatchery

@@ -24,7 +24,7 @@ constexpr std::int64_t kHealthNs = 1'000'000'000;
 constexpr std::int64_t kStuckNs = 2'000'000'000;
 /// A reset is some hundred microseconds of work.
 constexpr std::int64_t kResetNs = 5'000'000'000;
-constexpr std::size_t kDrainBytesMax = 1 << 20;
+constexpr int kDrainReadsMax = 16;
 
 }  // namespace
 
@@ -112,8 +112,9 @@ void Loop::listen_to_collector(Slot& slot, Job& job, Collector& collector) {
 
 void Loop::drain_collector(Slot* slot, Job& job, Collector& collector) {
   char part[65536];
-  // While the job runs, a bound on one visit keeps other jobs alive beside a flood.
-  for (std::size_t total = 0; !collector.at_end && (slot == nullptr || total < kDrainBytesMax);) {
+  // While the job runs, a bound on one visit keeps other jobs alive beside a flood. Of reads, not
+  // of bytes: a pipe in packet mode (O_DIRECT) gives one byte a read if the job likes.
+  for (int reads = 0; !collector.at_end && (slot == nullptr || reads < kDrainReadsMax); ++reads) {
     const ssize_t got = ::read(collector.pipe.get(), part, sizeof part);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return;  // EAGAIN: empty for now.
@@ -121,7 +122,6 @@ void Loop::drain_collector(Slot* slot, Job& job, Collector& collector) {
       collector.at_end = true;
       return;
     }
-    total += static_cast<std::size_t>(got);
     const std::uint64_t room = collector.bytes_max - collector.bytes.size();
     collector.bytes.append(part, std::min<std::uint64_t>(room, static_cast<std::uint64_t>(got)));
     if (static_cast<std::uint64_t>(got) > room) {
@@ -157,17 +157,7 @@ void Loop::fill_figures(Slot& slot, Job& job) {
   report.io_read_bytes = figures.io_read_bytes;
   report.io_write_bytes = figures.io_write_bytes;
   report.throttled_time = in_ns(figures.throttled_ns);
-  const protocol::Ended& ended = job.ended;
-  if (ended.ended_ns == 0) return;  // The zygote is lost, and what only it knew.
-  report.minor_faults = ended.minor_faults;
-  report.major_faults = ended.major_faults;
-  report.voluntary_switches = ended.voluntary_switches;
-  report.involuntary_switches = ended.involuntary_switches;
-  if (ended.planned_ns != 0) report.steps.handed_over = since(job.placed_ns, ended.planned_ns);
-  if (ended.exec_ns == 0) return;
-  report.steps.exec_done = since(ended.planned_ns, ended.exec_ns);
-  report.steps.ended = since(ended.exec_ns, ended.ended_ns);
-  report.wall_time = since(ended.exec_ns, ended.exited_ns);
+  fill_from_end(job);
 }
 
 void Loop::record_end(Job& job) {

@@ -5,7 +5,6 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "pool/loop.h"
@@ -20,6 +19,10 @@ constexpr std::int64_t kRetryFirstNs = 50'000'000;
 constexpr std::int64_t kRetryMaxNs = 5'000'000'000;
 constexpr std::int64_t kZygoteDeathNs = 5'000'000'000;
 constexpr std::uint32_t kRemoveWaitMs = 5'000;
+/// What the kernel charges ahead of use, 64 pages a CPU (MEMCG_CHARGE_BATCH), and its own objects.
+constexpr std::uint64_t kNotWorthReclaiming = 1ULL << 20;
+/// What a job can pin in its slot for later jobs; more replaces the slot.
+constexpr std::uint64_t kIrreclaimableMax = 8ULL << 20;
 /// From the order to start a slot to its first parked worker: far beyond any busy host.
 constexpr std::int64_t kStartNs = 30'000'000'000;
 
@@ -43,31 +46,6 @@ Error failure_error(const protocol::Failure& failure, const Profile& profile) {
 
 }  // namespace
 
-msghdr* SlotInbox::prepare() {
-  part = {bytes, sizeof bytes};
-  header = {};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  return &header;
-}
-
-std::vector<UniqueFd> SlotInbox::take_fds() {
-  std::vector<UniqueFd> fds;
-  for (cmsghdr* part_header = CMSG_FIRSTHDR(&header); part_header != nullptr;
-       part_header = CMSG_NXTHDR(&header, part_header)) {
-    if (part_header->cmsg_level != SOL_SOCKET || part_header->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (part_header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(part_header) + i * sizeof fd, sizeof fd);
-      fds.emplace_back(fd);
-    }
-  }
-  return fds;
-}
-
 Result<void> Loop::start_launcher() {
   Result<LauncherLink> launcher = LauncherLink::start(setup_.zygote_path);
   if (!launcher) return std::move(launcher).error();
@@ -79,18 +57,13 @@ Result<void> Loop::start_launcher() {
 }
 
 void Loop::listen_to_launcher() {
-  launcher_inbox_.part = {&launcher_inbox_.message, sizeof launcher_inbox_.message};
-  launcher_inbox_.header = {};
-  launcher_inbox_.header.msg_iov = &launcher_inbox_.part;
-  launcher_inbox_.header.msg_iovlen = 1;
-  launcher_inbox_.header.msg_control = launcher_inbox_.control;
-  launcher_inbox_.header.msg_controllen = sizeof launcher_inbox_.control;
-  ring_->receive(*launcher_received_, launcher_.socket_fd(), &launcher_inbox_.header);
+  ring_->receive(*launcher_received_, launcher_.socket_fd(), launcher_inbox_.prepare());
 }
 
 void Loop::on_launcher_message(int result) {
   if (result == -ECANCELED) return;
-  if (result != sizeof(protocol::SlotStarted)) {
+  std::optional<LauncherMessage> message = launcher_inbox_.take_launcher_message(result);
+  if (!message) {
     // The launcher is dead, and with it every zygote: their sockets say so one by one. Those that
     // were being started will never be answered.
     const Error error{.step = Step::kReceiveMessage,
@@ -109,23 +82,17 @@ void Loop::on_launcher_message(int result) {
     for (Slot* slot : unanswered) slot_start_failed(*slot, error);
     return;
   }
-  const protocol::SlotStarted& message = launcher_inbox_.message;
-  UniqueFd pidfd;
-  if (const cmsghdr* header = CMSG_FIRSTHDR(&launcher_inbox_.header); header != nullptr) {
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-    pidfd = UniqueFd(fd);
-  }
-  const auto found = slots_.find(message.slot);
+  const auto found = slots_.find(message->body.slot);
   if (found == slots_.end()) {
-    send_signal(pidfd.get(), SIGKILL);
+    send_signal(message->pidfd.get(), SIGKILL);
   } else {
     Slot& slot = *found->second;
     slot.start_answered = true;
-    if (message.failure.step != Step::kNone) {
-      slot_start_failed(slot, failure_error(message.failure, *profiles_[slot.profile].profile));
+    const protocol::Failure& failure = message->body.failure;
+    if (failure.step != Step::kNone) {
+      slot_start_failed(slot, failure_error(failure, *profiles_[slot.profile].profile));
     } else {
-      slot.zygote_pidfd = std::move(pidfd);
+      slot.zygote_pidfd = std::move(message->pidfd);
       if (slot.state == SlotState::kDead) send_signal(slot.zygote_pidfd.get(), SIGKILL);
       listen_to_slot(slot);
     }
@@ -148,6 +115,17 @@ void Loop::start_slots(std::size_t profile) {
   for (std::size_t count = slots_to_start(demand); count > 0; --count) start_slot(profile);
 }
 
+Result<void> Loop::pin_slot(Slot& slot) {
+  const std::vector<std::uint32_t>& cpus = profiles_[slot.profile].pin_cpus;
+  if (cpus.empty()) return {};
+  // Of those with the fewest slots the first: round robin, also after some were replaced.
+  slot.cpu = *std::min_element(cpus.begin(), cpus.end(), [this](std::uint32_t a, std::uint32_t b) {
+    return pinned_[a] < pinned_[b];
+  });
+  ++pinned_[*slot.cpu];
+  return slot.cgroup->pin(*slot.cpu);
+}
+
 Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, UniqueFd& theirs) {
   Result<UidLease> lease = host_->lease_uid();
   if (!lease) return std::move(lease).error();
@@ -156,6 +134,7 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
       SlotCgroup::create(setup_.cgroups, host_->pool_name(), slot.number, slot.lease.uid);
   if (!cgroup) return std::move(cgroup).error();
   slot.cgroup.emplace(*std::move(cgroup));
+  HATCHERY_TRY(pin_slot(slot));
   const std::string& type = profiles_[slot.profile].profile->selinux_type;
   if (!type.empty()) {
     Result<SlotLabel> label = slot_label(type, slot.lease.index);
@@ -219,12 +198,12 @@ void Loop::listen_to_slot(Slot& slot) {
 
 void Loop::on_slot_message(Slot& slot, int result) {
   if (result == -ECANCELED) return;
-  const auto size = static_cast<std::size_t>(std::max(result, 0));
-  if (const auto parked = slot.inbox.as<protocol::Parked>(size)) {
-    on_parked(slot, *parked);
-  } else if (const auto ended = slot.inbox.as<protocol::Ended>(size)) {
+  SlotMessage message = slot.inbox.take_slot_message(result);
+  if (const auto* parked = std::get_if<protocol::Parked>(&message.body)) {
+    on_parked(slot, *parked, std::move(message.fds));
+  } else if (const auto* ended = std::get_if<protocol::Ended>(&message.body)) {
     on_ended(slot, *ended);
-  } else if (const auto failed = slot.inbox.as<protocol::SetupFailed>(size)) {
+  } else if (const auto* failed = std::get_if<protocol::SetupFailed>(&message.body)) {
     lose(slot, failure_error(failed->failure, *profiles_[slot.profile].profile));
   } else {
     lose(slot, Error{.step = Step::kReceiveMessage,
@@ -237,19 +216,37 @@ void Loop::on_slot_message(Slot& slot, int result) {
   if (slot.state != SlotState::kDead) listen_to_slot(slot);
 }
 
-void Loop::on_parked(Slot& slot, const protocol::Parked& parked) {
-  std::vector<UniqueFd> fds = slot.inbox.take_fds();
-  const bool listener = parked.has_listener != 0;
+void Loop::on_parked(Slot& slot, const protocol::Parked& parked, std::vector<UniqueFd> fds) {
   if (slot.state == SlotState::kDead) return;
-  if (fds.size() != (listener ? 4U : 3U) || !slot_event_is_legal(slot.state, SlotEvent::kParked))
+  if (!slot_event_is_legal(slot.state, SlotEvent::kParked))
     return lose(slot,
                 Error{.step = Step::kReceiveMessage, .detail = "unexpected message of a worker"});
   slot.worker_pidfd = std::move(fds[0]);
   slot.work_dir = std::move(fds[1]);
   slot.tmp_dir = std::move(fds[2]);
-  slot.listener = listener ? std::move(fds[3]) : UniqueFd();
+  slot.listener = parked.has_listener != 0 ? std::move(fds[3]) : UniqueFd();
   slot.reset_ns = parked.reset_ns;
+  const std::uint64_t kept = profiles_[slot.profile].profile->cache_kept_bytes;
+  if (slot.ever_ready && slot.cgroup->leftover_bytes() > kept + kNotWorthReclaiming)
+    return reclaim(slot);
   slot_becomes_ready(slot);
+}
+
+void Loop::reclaim(Slot& slot) {
+  slot.porter_busy = true;
+  porter_->run([this, &slot] {
+    const std::uint64_t left = slot.cgroup->reclaim_leftover();
+    post([this, &slot, left] {
+      slot.porter_busy = false;
+      if (slot.state == SlotState::kDead) return bury(slot);
+      if (left <= kIrreclaimableMax) return slot_becomes_ready(slot);
+      lose(slot, Error{.step = Step::kWriteCgroup,
+                       .object = "slot " + std::to_string(slot.number),
+                       .detail = std::to_string(left >> 10) +
+                                 " KiB of earlier jobs' memory can't be given back",
+                       .remedy = "the slot is replaced"});
+    });
+  });
 }
 
 void Loop::slot_becomes_ready(Slot& slot) {
@@ -371,6 +368,7 @@ void Loop::forget_dead_slots() {
     }
     if (slot->lease.uid != 0 && !slot->given_up) host_->release_uid(slot->lease);
     if (slot->due_ns != 0) due_.erase({slot->due_ns, slot});
+    if (slot->cpu) --pinned_[*slot->cpu];
     --total_count_;
     slots_.erase(slot->number);
   }

@@ -63,6 +63,21 @@ Outcome decide(Job& job) {
 
 }  // namespace
 
+void fill_from_end(Job& job) {
+  Report& report = job.report;
+  const protocol::Ended& ended = job.ended;
+  if (ended.ended_ns == 0) return;  // The zygote is lost, and what only it knew.
+  report.minor_faults = ended.minor_faults;
+  report.major_faults = ended.major_faults;
+  report.voluntary_switches = ended.voluntary_switches;
+  report.involuntary_switches = ended.involuntary_switches;
+  if (ended.planned_ns != 0) report.steps.handed_over = since(job.placed_ns, ended.planned_ns);
+  if (ended.exec_ns == 0) return;
+  report.steps.exec_done = since(ended.planned_ns, ended.exec_ns);
+  report.steps.ended = since(ended.exec_ns, ended.ended_ns);
+  report.wall_time = since(ended.exec_ns, ended.exited_ns);
+}
+
 void decide_outcome(Job& job, const std::optional<Error>& slot_failure) {
   Report& report = job.report;
   if (job.ended.failure.step != Step::kNone) {

@@ -3,13 +3,14 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <set>
 
 #include "core/files.h"
+#include "pool/host_input.h"
 #include "pool/job_plan.h"
+#include "pool/limits.h"
 #include "pool/loop.h"
 #include "pool/slot_plan.h"
 #include "workers/selinux_label.h"
@@ -85,37 +86,56 @@ Result<void> check_controllers(const Limits& limits, const CgroupHost& cgroups) 
   return {};
 }
 
-Result<UniqueFd> open_host_file(const HostFileStream& file) {
-  const int flags = file.write ? O_WRONLY | O_CREAT | O_TRUNC : O_RDONLY;
-  UniqueFd fd(::open(file.path.c_str(), flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644));
+/// The CPUs that slots of the profile are pinned to; none when they are not.
+Result<std::vector<std::uint32_t>> pin_cpus(const Profile& profile, const CgroupHost& cgroups) {
+  if (!profile.pin_slots) return std::vector<std::uint32_t>{};
+  const std::string object = "profile \"" + profile.name + "\": pin_slots";
+  if (!cgroups.has("cpuset"))
+    return Error{.step = Step::kValidateConfig,
+                 .object = object,
+                 .errnum = ENOTSUP,
+                 .detail = "this host has no cgroup controller \"cpuset\"",
+                 .remedy = "leave it out, or see `hatchery doctor`"};
+  std::vector<std::uint32_t> cpus = usable_cpu_numbers();
+  if (profile.maximums.cpu_set) {
+    Result<std::vector<std::uint32_t>> allowed = parse_cpu_set(*profile.maximums.cpu_set);
+    if (!allowed) return std::move(allowed).error();
+    std::erase_if(cpus, [&](std::uint32_t cpu) {
+      return !std::binary_search(allowed->begin(), allowed->end(), cpu);
+    });
+  }
+  if (cpus.empty())
+    return Error{.step = Step::kValidateConfig,
+                 .object = object,
+                 .detail = "the pool may run on none of the CPUs of maximums.cpu_set",
+                 .remedy = "name CPUs that the pool may run on: see taskset -p"};
+  return cpus;
+}
+
+Result<UniqueFd> create_host_output(const std::string& path) {
+  UniqueFd fd(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644));
   if (!fd.valid())
-    return errno_error(file.write ? Step::kOpenOutput : Step::kOpenInput, file.path, errno,
+    return errno_error(Step::kOpenOutput, path, errno,
                        "check that it exists and that the pool may open it");
-  struct stat status {};
-  if (::fstat(fd.get(), &status) == 0 && S_ISDIR(status.st_mode))
-    return errno_error(Step::kOpenInput, file.path, EISDIR, "give a file");
   // Opened so that a FIFO can't stop the submitter; the job expects a blocking descriptor.
   ::fcntl(fd.get(), F_SETFL, 0);
   return fd;
 }
 
-Result<void> open_streams(Job& job, const FileStore& files) {
+Result<void> open_streams(Job& job, const FileStore& files, const PoolConfig& config) {
   for (const auto& [number, stream] : job.spec.fds) {
-    if (const auto* host = std::get_if<HostFileStream>(&stream)) {
-      Result<UniqueFd> fd = open_host_file(*host);
-      if (!fd) return std::move(fd).error();
-      job.opened[number] = *std::move(fd);
-    } else if (const auto* stored = std::get_if<StoredFileStream>(&stream)) {
-      Result<UniqueFd> fd = files.open(stored->id);
-      if (!fd) return std::move(fd).error();
-      job.opened[number] = *std::move(fd);
-    } else if (const auto* lent = std::get_if<CallerFdStream>(&stream)) {
-      UniqueFd fd(::fcntl(lent->fd, F_DUPFD_CLOEXEC, 3));
-      if (!fd.valid())
-        return errno_error(Step::kOpenInput, "fds[" + std::to_string(number) + "]", errno,
-                           "lend an open descriptor");
-      job.opened[number] = std::move(fd);
-    }
+    Result<UniqueFd> fd = UniqueFd();
+    if (const auto* host = std::get_if<HostFileStream>(&stream))
+      fd = host->write ? create_host_output(host->path) : open_host_input(host->path, config);
+    else if (const auto* stored = std::get_if<StoredFileStream>(&stream))
+      fd = files.open(stored->id);
+    else if (const auto* lent = std::get_if<CallerFdStream>(&stream))
+      fd = duplicate_lent(lent->fd, "fds[" + std::to_string(number) + "]", config);
+    else
+      continue;
+    if (!fd) return std::move(fd).error();
+    job.opened[number] = *std::move(fd);
   }
   return {};
 }
@@ -157,7 +177,7 @@ class Pool::Impl {
     job->limits = *std::move(limits);
     job->spec = std::move(spec);
     for (const int number : {0, 1, 2}) job->spec.fds.try_emplace(number, NullStream{});
-    HATCHERY_TRY(open_streams(*job, loop.files()));
+    HATCHERY_TRY(open_streams(*job, loop.files(), loop.config()));
     job->plan = encode_job(job->spec, profile, job->limits);
     return job;
   }
@@ -215,6 +235,9 @@ Result<std::unique_ptr<Pool>> Pool::create(PoolConfig config) {
                                       config.testing_without));
     if (!plan) return std::move(plan).error();
     setup.slot_plans.push_back(*std::move(plan));
+    Result<std::vector<std::uint32_t>> cpus = pin_cpus(profile, setup.cgroups);
+    if (!cpus) return std::move(cpus).error();
+    setup.pin_cpus.push_back(*std::move(cpus));
   }
   setup.config = std::move(config);
   auto impl = std::make_unique<Impl>(std::move(setup));

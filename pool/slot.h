@@ -2,10 +2,7 @@
 // Runs in: pool. Thread: the loop's.
 #pragma once
 
-#include <sys/socket.h>
-
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,34 +12,13 @@
 #include "core/fd.h"
 #include "core/ring.h"
 #include "pool/host_state.h"
+#include "pool/slot_message.h"
 #include "pool/slot_state.h"
 #include "workers/protocol.h"
 
 namespace hatchery {
 
 struct Job;
-
-/// One datagram from the zygote or worker, with the kernel's view of the buffers. Immovable.
-struct SlotInbox {
-  alignas(8) char bytes[256];
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 8)];
-  iovec part;
-  msghdr header;
-
-  /// Ready for the next datagram.
-  msghdr* prepare();
-  /// Takes the descriptors that came; the kernel has set the lengths.
-  std::vector<UniqueFd> take_fds();
-  /// The message as a T, if `size` and kind say that it is one.
-  template <typename T>
-  std::optional<T> as(std::size_t size) const {
-    T message;
-    const protocol::MessageKind wanted = message.kind;
-    if (size != sizeof message) return std::nullopt;
-    std::memcpy(&message, bytes, sizeof message);
-    return message.kind == wanted ? std::optional<T>(message) : std::nullopt;
-  }
-};
 
 struct Slot {
   Slot(std::uint32_t number_in, std::size_t profile_in) : number(number_in), profile(profile_in) {}
@@ -54,7 +30,7 @@ struct Slot {
   std::optional<SlotCgroup> cgroup;
   UniqueFd socket;
   UniqueFd zygote_pidfd;
-  SlotInbox inbox{};
+  Inbox inbox{};
   std::unique_ptr<Completion> received;
   std::unique_ptr<Completion> zygote_died;
 
@@ -64,7 +40,8 @@ struct Slot {
   UniqueFd tmp_dir;
   UniqueFd listener;
   std::int64_t reset_ns = 0;
-  std::string exec_context;  ///< SELinux, "" for none.
+  std::string exec_context;          ///< SELinux, "" for none.
+  std::optional<std::uint32_t> cpu;  ///< That it is pinned to.
 
   Job* job = nullptr;
   bool ever_ready = false;

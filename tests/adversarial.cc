@@ -166,6 +166,26 @@ std::map<std::string, std::string> fingerprint(Pool& pool) {
   return facts;
 }
 
+namespace {
+
+/// Of two texts of many lines, those that only one of them has.
+std::string lines_that_differ(const std::string& before, const std::string& after) {
+  const auto lines_without = [](const std::string& text, const std::string& other) {
+    std::string found;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+      if (('\n' + other + '\n').find('\n' + line + '\n') == std::string::npos)
+        found += (found.empty() ? "" : "\n") + line;
+    return found;
+  };
+  const std::string gone = lines_without(before, after);
+  const std::string come = lines_without(after, before);
+  if (gone.empty() && come.empty()) return "has another order";
+  return '"' + gone + "\" is \"" + come + "\" now";
+}
+
+}  // namespace
+
 std::string differences(const std::map<std::string, std::string>& fresh,
                         const std::map<std::string, std::string>& now) {
   std::string text;
@@ -174,7 +194,7 @@ std::string differences(const std::map<std::string, std::string>& fresh,
     if (found == now.end())
       text += name + " is gone\n";
     else if (found->second != value && !name.starts_with('('))
-      text += name + ": \"" + value + "\" is \"" + found->second + "\" now\n";
+      text += name + ": " + lines_that_differ(value, found->second) + '\n';
   }
   for (const auto& [name, value] : now)
     if (!fresh.contains(name)) text += name + " is new: \"" + value + "\"\n";

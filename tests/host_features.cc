@@ -1,5 +1,8 @@
 #include "tests/host_features.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -54,9 +57,32 @@ const std::vector<HostFeatureGroup>& probed() {
   return kGroups;
 }
 
+/// The 32-bit entry: without IA32 emulation (or with ia32_emulation=0, since 6.7) the instruction
+/// is a fault.
+std::string missing_ia32() {
+#if defined(__x86_64__)
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit none{0, 0};
+    ::setrlimit(RLIMIT_CORE, &none);
+    ::signal(SIGSEGV, SIG_DFL);
+    constexpr int kGetpid = 20;
+    long result = kGetpid;
+    __asm__ volatile("int $0x80" : "+a"(result) : : "r8", "r9", "r10", "r11", "memory");
+    ::_exit(static_cast<int>(result) == ::getpid() ? 0 : 1);
+  }
+  int status = 0;
+  const bool entered = child > 0 && ::waitpid(child, &status, 0) == child && status == 0;
+  return entered ? "" : "this kernel takes no 32-bit system calls";
+#else
+  return "this machine has no i386 entry";
+#endif
+}
+
 }  // namespace
 
 std::string missing_feature(const std::string& feature) {
+  if (feature == "ia32") return missing_ia32();
   for (const Program& program : kPrograms) {
     if (program.name != feature) continue;
     return ::access(program.path, X_OK) == 0 ? "" : std::string(program.path) + " is not installed";

@@ -95,6 +95,8 @@ tmp = "1MiB"
 work = 8192
 shm = "1.5M"
 tmpfs_inodes = 100
+pin_slots = true
+cache_kept = "3MiB"
 slots_min = 2
 slots_max = 3
 slot_idle = "1.5s"
@@ -111,9 +113,9 @@ stack = "none"
 address_space = "1GiB"
 cpu_rate = 1
 cpu_weight = 50
-cpu_set = "0"
 [profile.maximums]
 cpu_time = 60
+cpu_set = "0"
 [[profile.bind]]
 source = "/srv/data"
 target = "/data"
@@ -160,6 +162,8 @@ TEST(ConfigFromToml, ReadsAProfilesKeys) {
   EXPECT_EQ(profile.work_bytes, 8192U);
   EXPECT_EQ(profile.shm_bytes, 3U << 19U);
   EXPECT_EQ(profile.tmpfs_inodes, 100U);
+  EXPECT_TRUE(profile.pin_slots);
+  EXPECT_EQ(profile.cache_kept_bytes, 3U << 20U);
   EXPECT_EQ(profile.slots_min, 2U);
   EXPECT_EQ(profile.slots_max, 3U);
   EXPECT_EQ(profile.slot_idle_ms, 1500U);
@@ -171,7 +175,7 @@ TEST(ConfigFromToml, ReadsAProfilesKeys) {
   EXPECT_EQ(profile.defaults.file_bytes, 0U);
   EXPECT_FALSE(profile.defaults.stack_bytes.has_value());
   EXPECT_EQ(profile.defaults.cpu_rate, 1.0);
-  EXPECT_EQ(profile.defaults.cpu_set, "0");
+  EXPECT_EQ(profile.maximums.cpu_set, "0");
   EXPECT_EQ(profile.maximums.cpu_time, seconds(60));
   EXPECT_FALSE(profile.maximums.wall_time.has_value());
 }
@@ -278,6 +282,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadToml{"[[profile]]\nenv = \"A=b\"", "f.toml:2:7: profile[0].env", "array of strings"},
         BadToml{"[[profile]]\nmasked_paths = [\"/\"]", "f.toml:2:17: profile[0].masked_paths[0]",
                 "would hide everything"},
+        BadToml{"[[profile]]\npin_slots = 1", "f.toml:2:13: profile[0].pin_slots", "true or false"},
+        BadToml{"[[profile]]\npin_slots = true\n[profile.defaults]\ncpu_set = \"0\"",
+                "f.toml:4:11: profile[0].defaults.cpu_set", "contradicts pin_slots"},
+        BadToml{"[[profile]]\ncache_kept = -1", "f.toml:2:14: profile[0].cache_kept", "negative"},
         BadToml{"[[profile]]\nslots_max = 5000", "f.toml:2:13: profile[0].slots_max", "1 to 4096"},
         BadToml{"[[profile]]\nslots_min = 3\nslots_max = 2", "f.toml:2:13: profile[0].slots_min",
                 "give 1 to 2"},
@@ -342,6 +350,7 @@ PoolConfig unusual_config() {
   profile.env = {"A=\"x\" # no comment", "B="};
   profile.refused_call = RefusedCall::kKill;
   profile.slot_idle_ms = 4'294'967'295;
+  profile.cache_kept_bytes = 12'345;
   profile.defaults = {};
   profile.defaults.cpu_rate = 0.1 + 0.2;
   profile.defaults.cpu_set = "0";
@@ -353,6 +362,7 @@ PoolConfig unusual_config() {
   second.network = NetworkMode::kHost;
   second.masked_paths = {};
   second.env = {};
+  second.pin_slots = true;
   second.binds = {{.source = "/a", .target = "/b", .writable = true, .executable = false}};
   config.profiles.push_back(second);
   return config;
@@ -377,6 +387,8 @@ void expect_same(const Profile& left, const Profile& right) {
   EXPECT_EQ(left.env, right.env);
   EXPECT_EQ(left.defaults, right.defaults);
   EXPECT_EQ(left.maximums, right.maximums);
+  EXPECT_EQ(left.pin_slots, right.pin_slots);
+  EXPECT_EQ(left.cache_kept_bytes, right.cache_kept_bytes);
   EXPECT_EQ(left.slots_min, right.slots_min);
   EXPECT_EQ(left.slots_max, right.slots_max);
   EXPECT_EQ(left.slot_idle_ms, right.slot_idle_ms);

@@ -70,7 +70,8 @@ class PoolHeals : public PoolTest {
   static bool descends(pid_t pid) {
     while (pid > 1 && pid != ::getpid()) {
       std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-      std::string text{std::istreambuf_iterator<char>(stat), {}};
+      std::string text;
+      std::getline(stat, text, '\0');  // Unlike an iterator it does not throw when pid ends.
       const std::size_t name_end = text.rfind(')');
       if (name_end == std::string::npos) return false;
       pid = std::stoi(text.substr(name_end + 4));

@@ -169,7 +169,7 @@ TEST_F(PoolIsolation, AJobUsesUpNobodyElsesInotify) {
       "print('used', n, flush=True); input()\"";
   for (const bool alone : {true, false}) {
     stop_pool();
-    config.testing_without = alone ? 0U : static_cast<std::uint32_t>(protocol::kWithoutOwnUser);
+    config.testing_without = alone ? 0U : static_cast<std::uint32_t>(protocol::kWithoutOwnCounts);
     int go[2], said[2];
     ASSERT_EQ(::pipe2(go, O_CLOEXEC), 0);
     ASSERT_EQ(::pipe2(said, O_CLOEXEC), 0);

@@ -200,6 +200,19 @@ TEST(EffectiveLimits, ASoftLimitOfTheProfileFollowsAHardLimitOfTheJob) {
   EXPECT_EQ(limits.error().object, "limits.memory_soft");
 }
 
+TEST(EffectiveLimits, AJobInAPinnedSlotHasTheSlotsCpuUnlessItAsksForOthers) {
+  Profile profile = default_profile();
+  profile.maximums.cpu_set = "0";
+  EXPECT_EQ(effective_limits({}, profile)->cpu_set, "0") << "the control";
+  profile.pin_slots = true;
+  EXPECT_EQ(effective_limits({}, profile)->cpu_set, std::nullopt);
+  Limits own;
+  own.cpu_set = "0";
+  EXPECT_EQ(effective_limits(own, profile)->cpu_set, "0");
+  own.cpu_set = "1";
+  EXPECT_FALSE(effective_limits(own, profile));
+}
+
 struct BadLimits {
   const char* key;
   void (*change)(Limits&);

@@ -3,8 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/audit.h>
+#include <linux/memfd.h>
+#include <linux/prctl.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -199,9 +203,9 @@ TEST(DefaultSyscallPolicy, LetsOrdinarySocketsBeMadeOnly) {
     EXPECT_EQ(socket_answer(family, 0), SECCOMP_RET_ALLOW) << family;
     EXPECT_EQ(socket_answer(family | kHighGarbage, 0), SECCOMP_RET_ALLOW) << family;
   }
-  EXPECT_EQ(socket_answer(AF_NETLINK, 0), SECCOMP_RET_ALLOW);
-  EXPECT_EQ(socket_answer(AF_NETLINK, 9), kRefused) << "NETLINK_AUDIT";
-  EXPECT_EQ(socket_answer(AF_NETLINK, 9 | kHighGarbage), kRefused) << "the kernel sees 9";
+  for (const std::uint64_t protocol : std::to_array<std::uint64_t>({0, 9}))  // ROUTE, AUDIT
+    EXPECT_EQ(socket_answer(AF_NETLINK, protocol), SECCOMP_RET_ERRNO | EAFNOSUPPORT);
+  EXPECT_EQ(socket_answer(AF_NETLINK | kHighGarbage, 0), SECCOMP_RET_ERRNO | EAFNOSUPPORT);
   for (const std::uint64_t family :
        std::to_array<std::uint64_t>({AF_PACKET, AF_VSOCK, AF_ALG, AF_BLUETOOTH, AF_KEY, AF_XDP}))
     EXPECT_EQ(socket_answer(family, 0), kRefused) << family;
@@ -213,6 +217,25 @@ TEST(DefaultSyscallPolicy, RefusesToTypeIntoATerminalWhateverTheHighBits) {
     EXPECT_EQ(answer(default_compiled(), SYS_ioctl, {0, request | kHighGarbage}), kRefused);
   }
   EXPECT_EQ(answer(default_compiled(), SYS_ioctl, {0, TCGETS}), SECCOMP_RET_ALLOW);
+}
+
+TEST(DefaultSyscallPolicy, HasNoHugePagesMergedPagesOrCoresOfItsOwn) {
+  const auto errno_of = [](int errnum) {
+    return SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(errnum);
+  };
+  constexpr std::uint64_t kPrivate = MAP_PRIVATE | MAP_ANONYMOUS;
+  EXPECT_EQ(answer(default_compiled(), SYS_mmap, {0, 0, 0, kPrivate | MAP_HUGETLB}),
+            errno_of(ENOMEM));
+  EXPECT_EQ(answer(default_compiled(), SYS_mmap, {0, 0, 0, kPrivate}), SECCOMP_RET_ALLOW);
+  EXPECT_EQ(answer(default_compiled(), SYS_memfd_create, {0, MFD_HUGETLB}), errno_of(ENOMEM));
+  EXPECT_EQ(answer(default_compiled(), SYS_memfd_create, {0, MFD_CLOEXEC}), SECCOMP_RET_ALLOW);
+  EXPECT_EQ(answer(default_compiled(), SYS_shmget, {0, 0, SHM_HUGETLB}), errno_of(ENOMEM));
+  EXPECT_EQ(answer(default_compiled(), SYS_shmget, {0, 0, IPC_CREAT}), SECCOMP_RET_ALLOW);
+  EXPECT_EQ(answer(default_compiled(), SYS_madvise, {0, 0, MADV_MERGEABLE}), errno_of(EINVAL));
+  EXPECT_EQ(answer(default_compiled(), SYS_madvise, {0, 0, MADV_DONTNEED}), SECCOMP_RET_ALLOW);
+  EXPECT_EQ(answer(default_compiled(), SYS_prctl, {PR_SCHED_CORE | kHighGarbage}),
+            errno_of(EINVAL));
+  EXPECT_EQ(answer(default_compiled(), SYS_prctl, {PR_SET_NAME}), SECCOMP_RET_ALLOW);
 }
 
 TEST(DefaultSyscallPolicy, LoadsBeforeAJobComes) {

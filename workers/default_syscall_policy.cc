@@ -1,9 +1,13 @@
 // The built-in policy: what compilers, interpreters and ordinary programs need, and no more.
 // What it refuses is at least what Docker's default profile refuses to a container without
 // capabilities.
+#include <linux/memfd.h>
+#include <linux/prctl.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -115,10 +119,31 @@ void add_sockets(std::vector<SyscallRule>& rules) {
         rules.push_back(
             rule("socket", SyscallAction::kAllow,
                  {masked(0, kInt, family), masked(1, kTypeMask, type), masked(2, kInt, protocol)}));
-  // NETLINK_ROUTE: getifaddrs and getaddrinfo ask it.
-  rules.push_back(
-      rule("socket", SyscallAction::kAllow, {masked(0, kInt, AF_NETLINK), masked(2, kInt, 0)}));
   rules.push_back(rule("socketpair", SyscallAction::kAllow, {masked(0, kInt, AF_UNIX)}));
+}
+
+/// What a kernel built without the feature would answer: who asks has another way.
+void add_missing_features(std::vector<SyscallRule>& rules) {
+  const auto missing = [&rules](const char* name, int errnum, ArgRule when) {
+    rules.push_back(
+        {.names = {name}, .action = SyscallAction::kErrno, .errnum = errnum, .args = {when}});
+  };
+  // What waits in a netlink socket is charged to nobody: gigabytes in some thousand sockets.
+  // getaddrinfo does without; getifaddrs fails.
+  missing("socket", EAFNOSUPPORT, masked(0, kInt, AF_NETLINK));
+  // The zygote's CPU time, which tells how many jobs there were before: nothing else guards the
+  // clock of a process (clock_getcpuclockid(3): ~pid << 3, and what is measured).
+  constexpr std::uint64_t kClocksOfInit = ~std::uint64_t{1} << 3 & kInt;
+  for (const char* name : {"clock_gettime", "clock_getres", "clock_nanosleep", "timer_create"})
+    missing(name, EINVAL, masked(0, kInt & ~std::uint64_t{7}, kClocksOfInit));
+  // The host's reserved huge pages are not charged to a job's memory, and all of them could be had.
+  missing("mmap", ENOMEM, masked(3, MAP_HUGETLB, MAP_HUGETLB));
+  missing("memfd_create", ENOMEM, masked(1, MFD_HUGETLB, MFD_HUGETLB));
+  missing("shmget", ENOMEM, masked(2, SHM_HUGETLB, SHM_HUGETLB));
+  // Pages merged with equal ones of other slots: the time of a write tells what a neighbour holds.
+  missing("madvise", EINVAL, masked(2, kInt, MADV_MERGEABLE));
+  // A core of its own: what shares it stands idle, and nobody is charged for that.
+  missing("prctl", EINVAL, masked(0, kInt, PR_SCHED_CORE));
 }
 
 }  // namespace
@@ -131,6 +156,7 @@ SyscallPolicy default_syscall_policy(SyscallAction refused) {
                           .errnum = ENOSYS});
   add_processes(policy.rules);
   add_sockets(policy.rules);
+  add_missing_features(policy.rules);
   // These two put input into a terminal as if its user had typed it.
   policy.rules.push_back({.names = {"ioctl"}});
   for (const std::uint64_t request : std::to_array<std::uint64_t>({TIOCSTI, TIOCLINUX})) {

@@ -1,7 +1,7 @@
 #include "workers/launcher.h"
 
-#include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/securebits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "workers/plan_check.h"
 #include "workers/raw.h"
 #include "workers/zygote.h"
 
@@ -22,26 +23,6 @@ constexpr Failure kDone{};
 
 Failure failed(Step step, int index = -1) noexcept {
   return {step, static_cast<std::int16_t>(index), errno};
-}
-
-/// What a user namespace's processes use of inotify, namespaces and the like is charged to its
-/// maker too (user_namespaces(7), /proc/sys/user): were that root, one job could use up what all
-/// of the host's root may have. So a slot's is made by the slot's own user, who keeps all
-/// capabilities for the moment. −1 with errno.
-int act_as(std::uint32_t uid) noexcept {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct sets[2]{};
-  if (::syscall(SYS_capget, &header, sets) < 0 || ::syscall(SYS_setresuid, -1, uid, -1) < 0)
-    return -1;
-  return static_cast<int>(::syscall(SYS_capset, &header, sets));
-}
-
-void act_as_root() noexcept {
-  const int saved_errno = errno;
-  ::syscall(SYS_setresuid, -1, 0, -1);
-  // The change of ids has cleared it (prctl(2)).
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  errno = saved_errno;
 }
 
 /// The descriptors of one StartSlot, by what they are.
@@ -64,6 +45,7 @@ class Launch {
  private:
   Failure map_plan() noexcept;
   Failure clone_zygote() noexcept;
+  long clone_as_owner(clone_args& args) const noexcept;
   Failure map_ids() const noexcept;
   Failure join_v1() const noexcept;
   [[noreturn]] void become_zygote() noexcept;
@@ -82,10 +64,10 @@ Failure Launch::map_plan() noexcept {
   void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fds_.plan, 0);
   if (mapped == MAP_FAILED) return failed(Step::kReceiveMessage, 1);
   const auto* plan = static_cast<const protocol::SlotPlan*>(mapped);
-  if (size < sizeof *plan || plan->version != protocol::kProtocolVersion || plan->size != size ||
-      plan->mounts_count > kMountsMax) {
+  if (const int rule = plan_check::broken_rule(plan, size); rule != 0) {
+    ::munmap(mapped, size);
     errno = EPROTO;
-    return failed(Step::kReceiveMessage, 2);
+    return failed(Step::kReceiveMessage, 1 + rule);
   }
   context_.setup.plan = plan;
   context_.setup.fault_step = start_.fault_step;
@@ -116,6 +98,28 @@ void Launch::become_zygote() noexcept {
   run_zygote(context_);
 }
 
+/// What a user namespace's processes hold (inotify instances, bytes of message queues, pending
+/// signals, locked memory, …) is charged to its creator's uid as well (user_namespaces(7),
+/// ucounts): created by root, one job could use up what all slots and the host's root have
+/// together.
+long Launch::clone_as_owner(clone_args& args) const noexcept {
+  if (context_.setup.without(protocol::kWithoutOwnCounts)) return raw::clone3(args);
+  // With its capabilities: it still joins control groups that are root's.
+  const int bits = ::prctl(PR_GET_SECUREBITS);
+  if (bits < 0 || ::prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP) < 0 ||
+      ::syscall(SYS_setresuid, -1, start_.host_uid, -1) < 0)
+    return -1;
+  const long result = raw::clone3(args);
+  if (result == 0) return 0;
+  const int saved_errno = errno;
+  // Both were cleared by the change of ids (prctl(2)).
+  if (::syscall(SYS_setresuid, -1, 0, -1) < 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
+      ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+    ::_exit(1);
+  errno = saved_errno;
+  return result;
+}
+
 Failure Launch::clone_zygote() noexcept {
   const protocol::SlotPlan& plan = *context_.setup.plan;
   const SlotSetup& setup = context_.setup;
@@ -134,10 +138,7 @@ Failure Launch::clone_zygote() noexcept {
   args.exit_signal = SIGCHLD;
   args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
   if (setup.injected(Step::kSlotClone)) return failed(Step::kSlotClone);
-  const bool own_user = !setup.without(protocol::kWithoutOwnUser);
-  if (own_user && act_as(start_.host_uid) < 0) return failed(Step::kSlotClone, 3);
-  const long result = raw::clone3(args);
-  if (own_user && result != 0) act_as_root();
+  const long result = clone_as_owner(args);
   if (result < 0) return failed(Step::kSlotClone);
   if (result == 0) become_zygote();
   pid = static_cast<int>(result);
@@ -193,10 +194,10 @@ Failure Launch::run() noexcept {
   return failure;
 }
 
-/// Names the descriptors that came with `start`; false when their number is wrong.
+/// Names the descriptors that came with `start`; false when their number, or the message, is wrong.
 bool sort_fds(const StartSlot& start, const int* fds, std::size_t count, StartFds& named) noexcept {
-  const std::size_t wanted = 2 + (start.has_v2 != 0 ? 2 : 0) + start.v1_count;
-  if (start.v1_count > protocol::kV1HierarchiesMax || count != wanted) return false;
+  const std::size_t wanted = plan_check::fds_wanted(start);
+  if (wanted == 0 || count != wanted) return false;
   named.socket = fds[0];
   named.plan = fds[1];
   if (start.has_v2 != 0) {
@@ -212,8 +213,7 @@ void serve(int socket_fd, const StartSlot& start, const int* fds, std::size_t co
   started.slot = start.slot;
   int pidfd = -1;
   StartFds named;
-  if (start.kind != protocol::MessageKind::kStartSlot ||
-      start.version != protocol::kProtocolVersion || !sort_fds(start, fds, count, named)) {
+  if (!sort_fds(start, fds, count, named)) {
     started.failure = {Step::kReceiveMessage, -1, EPROTO};
   } else {
     Launch launch(start, named);

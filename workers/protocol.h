@@ -274,7 +274,8 @@ enum Protection : std::uint32_t {
   kWithoutOwnInodes = 1U << 21,
   kWithoutBeneath = 1U << 22,     // In the pool: how it opens a job's files.
   kWithoutCgroupKill = 1U << 23,  // In the pool.
-  kWithoutOwnUser = 1U << 24,
+  kWithoutOwnCounts = 1U << 24,
+  kWithoutReadOnlyProc = 1U << 25,
 };
 
 static_assert(std::is_trivially_copyable_v<SlotPlan> && std::is_trivially_copyable_v<JobPlan> &&

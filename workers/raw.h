@@ -73,7 +73,8 @@ inline ssize_t receive_message(int socket_fd, iovec* parts, std::size_t parts_co
   message.msg_iov = parts;
   message.msg_iovlen = parts_count;
   message.msg_control = control;
-  message.msg_controllen = CMSG_SPACE(sizeof(int) * fds_max);
+  // Not CMSG_SPACE, whose padding has room for a descriptor more when their number is odd.
+  message.msg_controllen = CMSG_LEN(sizeof(int) * fds_max);
   *fds_count = 0;
   ssize_t size = 0;
   do {

@@ -223,18 +223,30 @@ Failure mount_proc(SlotSetup& setup, int root_fd, const char* target) noexcept {
       new_filesystem("proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   if (proc_fd < 0 || setup.injected(Step::kSlotMountProc) || attach(root_fd, proc_fd, target) < 0)
     return failed(Step::kSlotMountProc);
-  ::close(proc_fd);
-  const int last_pid_fd = open_in_root(root_fd, "/proc/sys/kernel/ns_last_pid", O_WRONLY);
+  // The slot's own processes write through a mount that nobody can walk to; what lies over it at
+  // /proc is read-only. Its files below the job's own ids would else be the job's: oom_score_adj,
+  // by which it would let the OOM killer take the zygote, or somebody on the host, in its stead.
+  // Copied once it is attached: before Linux 6.15 only such a mount can be.
+  const int shown_fd =
+      ::open_tree(proc_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  const bool read_only =
+      !setup.without(protocol::kWithoutReadOnly) && !setup.without(protocol::kWithoutReadOnlyProc);
+  if (shown_fd < 0 || (read_only && restrict_mount(shown_fd, MOUNT_ATTR_RDONLY, 0) < 0) ||
+      attach(root_fd, shown_fd, target) < 0)
+    return failed(Step::kSlotMountProc);
+  ::close(shown_fd);
   // High: a job's low numbers stay free.
+  setup.proc_fd = ::fcntl(proc_fd, F_DUPFD_CLOEXEC, protocol::kPrivateFdBase);
+  ::close(proc_fd);
+  const int last_pid_fd =
+      ::openat(setup.proc_fd, "sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
   setup.last_pid_fd = ::fcntl(last_pid_fd, F_DUPFD_CLOEXEC, protocol::kPrivateFdBase);
   ::close(last_pid_fd);
   // For good: what is 0 here can't be raised by anything inside.
   if (!setup.without(protocol::kWithoutUserNamespaceLimit)) {
-    const int file_fd = open_in_root(root_fd, "/proc/sys/user/max_user_namespaces", O_WRONLY);
-    if (file_fd < 0 || setup.injected(Step::kSlotForbidUserNamespaces) ||
-        ::write(file_fd, "0", 1) != 1)
+    if (setup.injected(Step::kSlotForbidUserNamespaces) ||
+        raw::write_file(setup.proc_fd, "sys/user/max_user_namespaces", "0", 1) < 0)
       return failed(Step::kSlotForbidUserNamespaces);
-    ::close(file_fd);
   }
   return kDone;
 }

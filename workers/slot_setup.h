@@ -6,11 +6,12 @@
 #include <linux/filter.h>
 #include <sys/stat.h>
 
+#include "workers/plan_check.h"
 #include "workers/protocol.h"
 
 namespace hatchery {
 
-inline constexpr std::uint32_t kMountsMax = 256;
+using plan_check::kMountsMax;
 
 /// All that can show on a tmpfs that someone used it: its root directory, and the number its next
 /// inode gets.
@@ -32,6 +33,7 @@ struct SlotSetup {
   /// ns_last_pid of the slot's pid namespace, open for writing; opened by build_slot() before
   /// /proc/sys becomes read-only.
   int last_pid_fd = -1;
+  int proc_fd = -1;  ///< Of a writable /proc that has no path, for zygote and worker.
   /// What each tmpfs looked like when it was mounted.
   TmpfsState tmpfs[kTmpfsCount];
   /// SELinux context of the job's files, "" for none.

@@ -31,13 +31,14 @@ int mount_one_tmpfs(const SlotSetup& setup, const char* target, std::uint64_t by
   return ::mount("tmpfs", target, "tmpfs", MS_NOATIME | flags, text);
 }
 
-constexpr const char* kTmpfsTargets[kTmpfsCount] = {"/w", "/tmp", "/dev/shm"};
+// The one that most jobs write to last: see refresh_tmpfs().
+constexpr const char* kTmpfsTargets[kTmpfsCount] = {"/dev/shm", "/tmp", "/w"};
 
 int mount_tmpfs(const SlotSetup& setup, int index) noexcept {
   const protocol::SlotPlan& plan = *setup.plan;
   const char* target = kTmpfsTargets[index];
   if (index == 1) return mount_one_tmpfs(setup, target, plan.tmp_bytes, "mode=1777", 0);
-  if (index == 2)
+  if (index == 0)
     return mount_one_tmpfs(setup, target, plan.shm_bytes, "mode=1777",
                            setup.without(protocol::kWithoutMountFlags) ? 0 : MS_NOEXEC);
   const bool own = !setup.without(protocol::kWithoutIdChange);
@@ -80,9 +81,13 @@ bool is_untouched(int index, TmpfsState& state) noexcept {
 
 protocol::Failure refresh_tmpfs(SlotSetup& setup, bool first) noexcept {
   if (setup.injected(Step::kResetTmpfs)) return failed(Step::kResetTmpfs);
+  bool fresh = first;
   for (int i = 0; i < kTmpfsCount; ++i) {
     if (!first) {
-      if (is_untouched(i, setup.tmpfs[i])) continue;
+      // All from the first touched one on: /proc/self/mountinfo has them in the order they were
+      // mounted in, and would tell which one the last job wrote to.
+      fresh = fresh || !is_untouched(i, setup.tmpfs[i]);
+      if (!fresh) continue;
       if (::umount2(kTmpfsTargets[i], MNT_DETACH) < 0) return failed(Step::kResetTmpfs, i);
     }
     if (mount_tmpfs(setup, i) < 0 || remember(i, setup.tmpfs[i]) < 0)

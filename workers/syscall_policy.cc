@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,13 +53,13 @@ constexpr std::array kNewCalls{NewCall{"cachestat", 451},         NewCall{"fchmo
 
 // What a worker still calls once its filter is loaded, until the job's program runs.
 constexpr std::array kWorkerCalls{
-    SYS_read,   SYS_write,        SYS_recvmsg,        SYS_sendmsg,      SYS_dup3,
-    SYS_fcntl,  SYS_close,        SYS_close_range,    SYS_mmap,         SYS_munmap,
-    SYS_chdir,  SYS_execve,       SYS_execveat,       SYS_exit_group,   SYS_exit,
-    SYS_umask,  SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_clock_gettime,
-    SYS_openat, SYS_getpid,       SYS_futex,          SYS_prctl,
+    SYS_read,         SYS_write,          SYS_recvmsg,      SYS_sendmsg, SYS_dup3,
+    SYS_fcntl,        SYS_close,          SYS_close_range,  SYS_munmap,  SYS_chdir,
+    SYS_execve,       SYS_execveat,       SYS_exit_group,   SYS_exit,    SYS_umask,
+    SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_openat,  SYS_getpid,
+    SYS_futex,
 #ifdef SYS_dup2
-    SYS_dup2,   SYS_open,
+    SYS_dup2,         SYS_open,
 #endif
 };
 
@@ -360,6 +361,19 @@ Result<CompiledPolicy> compile_syscall_policy(const SyscallPolicy& policy) {
         const std::uint32_t result = run_filter(compiled.instructions, call);
         return result == SECCOMP_RET_ALLOW || result == SECCOMP_RET_LOG;
       });
+  // The two of which the built-in policy looks at arguments: a large plan is mapped privately, the
+  // clock is the monotonic one.
+  seccomp_data map{};
+  map.nr = SYS_mmap;
+  map.arch = native;
+  map.args[3] = MAP_PRIVATE;
+  seccomp_data clock{};
+  clock.nr = SYS_clock_gettime;
+  clock.arch = native;
+  clock.args[0] = CLOCK_MONOTONIC;
+  for (const seccomp_data& call : {map, clock})
+    if (run_filter(compiled.instructions, call) != SECCOMP_RET_ALLOW)
+      compiled.loads_before_job = false;
   return compiled;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "workers/plan_check.h"
 #include "workers/raw.h"
 
 namespace hatchery {
@@ -32,6 +33,7 @@ class Worker {
     return (context_.plan->without & protection) != 0;
   }
 
+  void close_inherited() noexcept;
   void join_own_view() const noexcept;
   void open_null_streams() const noexcept;
   void drop_privileges() const noexcept;
@@ -39,7 +41,6 @@ class Worker {
   void say_parked() noexcept;
   void receive_plan() noexcept;
   void check_plan() noexcept;
-  void relocate(std::uint32_t offset) noexcept;
   void place_descriptors() noexcept;
   void set_rlimits() const noexcept;
   void set_label() const noexcept;
@@ -50,6 +51,9 @@ class Worker {
   char* body_ = nullptr;
   int received_[protocol::kFdsMax];
   std::size_t received_count_ = 0;
+  FdEntry entries_[protocol::kFdsMax];
+  /// /proc/thread-self/attr/exec, on a host with SELinux.
+  int label_fd_ = -1;
   // Sent with Parked: pidfd, /w, /tmp, listener.
   int parked_fds_[4] = {-1, -1, -1, -1};
 };
@@ -66,13 +70,31 @@ void Worker::check(Step step, long result, int index) const noexcept {
     fail(step, errno, index);
 }
 
+void Worker::close_inherited() noexcept {
+  // All but the socket, and not only at exec: chdir() to the job's working directory comes first,
+  // and /proc/self/fd/N of the zygote's cgroup directory, which is a directory of the host, would
+  // lead out (the way of CVE-2024-21626).
+  const int last_fd = context_.labelled ? context_.socket_fd + 1 : context_.socket_fd;
+  if (context_.labelled) {
+    // The one file whose path is not yet known to be of use: /proc itself is read-only for a job.
+    const int opened = ::openat(context_.proc_fd, "thread-self/attr/exec", O_WRONLY | O_CLOEXEC);
+    label_fd_ = static_cast<int>(::syscall(SYS_dup3, opened, last_fd, O_CLOEXEC));
+    check(Step::kWorkerLabel, label_fd_, 0);
+  }
+  const auto socket_fd = static_cast<unsigned>(context_.socket_fd);
+  if ((socket_fd > 3 && ::syscall(SYS_close_range, 3U, socket_fd - 1, 0) < 0) ||
+      ::syscall(SYS_close_range, static_cast<unsigned>(last_fd) + 1, ~0U, 0) < 0)
+    fail(Step::kWorkerCloseDescriptors, errno, 0);
+}
+
 void Worker::join_own_view() const noexcept {
   // A job is always the OOM killer's first choice. Its file belongs to the host's root as long as
   // the process, like the zygote, is not dumpable (proc(5)); drop_privileges() makes it undumpable
   // again.
   check(Step::kWorkerDumpable, ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
   if (!without(protocol::kWithoutOomScore))
-    check(Step::kWorkerOomScore, raw::write_file(AT_FDCWD, "/proc/self/oom_score_adj", "1000", 4));
+    check(Step::kWorkerOomScore,
+          raw::write_file(context_.proc_fd, "self/oom_score_adj", "1000", 4));
   // After the birth in its cgroup, so that this cgroup is the root the job sees
   // (cgroup_namespaces(7)).
   if (!without(protocol::kWithoutCgroupNamespace))
@@ -130,6 +152,9 @@ void Worker::say_parked() noexcept {
   context_.page->phase = WorkerPhase::kParked;
   check(Step::kWorkerSendReady, raw::send_message(context_.socket_fd, &parked, sizeof parked,
                                                   parked_fds_, parked_fds_[3] >= 0 ? 4 : 3));
+  // They are the pool's now; from here on no descriptor of the worker is a directory.
+  for (const int fd : parked_fds_)
+    if (fd >= 0) ::close(fd);
 }
 
 void Worker::receive_plan() noexcept {
@@ -143,17 +168,12 @@ void Worker::receive_plan() noexcept {
   check(Step::kWorkerReceivePlan, size);
   context_.page->planned_ns = raw::monotonic_ns();
   context_.page->phase = WorkerPhase::kPlanned;
-  const auto inline_size = static_cast<std::size_t>(size) - sizeof job_;
-  if (static_cast<std::size_t>(size) < sizeof job_ ||
-      job_.kind != protocol::MessageKind::kJobPlan || job_.body_size == 0 ||
-      job_.body_size > protocol::kPlanBytesMax)
-    fail(Step::kWorkerPlanBounds, EPROTO, 0);
+  const int rule = plan_check::broken_rule(job_, static_cast<std::size_t>(size), received_count_);
+  if (rule >= 0) fail(Step::kWorkerPlanBounds, EPROTO, rule);
   if (job_.body_in_memfd == 0) {
-    if (inline_size != job_.body_size) fail(Step::kWorkerPlanBounds, EPROTO, 1);
     body_ = context_.body;
     return;
   }
-  if (received_count_ == 0) fail(Step::kWorkerPlanBounds, EPROTO, 2);
   --received_count_;
   void* mapped = ::mmap(nullptr, job_.body_size, PROT_READ | PROT_WRITE, MAP_PRIVATE,
                         received_[received_count_], 0);
@@ -161,31 +181,9 @@ void Worker::receive_plan() noexcept {
   body_ = static_cast<char*>(mapped);
 }
 
-void Worker::relocate(std::uint32_t offset) noexcept {
-  constexpr std::uint32_t kEntry = sizeof(std::uint64_t);
-  if (offset % kEntry != 0) fail(Step::kWorkerPlanBounds, EPROTO, 3);
-  for (;; offset += kEntry) {
-    if (offset > job_.body_size - kEntry) fail(Step::kWorkerPlanBounds, EPROTO, 4);
-    std::uint64_t entry = 0;
-    std::memcpy(&entry, body_ + offset, kEntry);
-    if (entry == 0) return;
-    if (entry >= job_.body_size) fail(Step::kWorkerPlanBounds, EPROTO, 5);
-    entry += reinterpret_cast<std::uintptr_t>(body_);
-    std::memcpy(body_ + offset, &entry, kEntry);
-  }
-}
-
 void Worker::check_plan() noexcept {
-  const std::uint64_t size = job_.body_size;
-  // Every string ends inside the body, since the body ends in NUL.
-  if (size < sizeof(std::uint64_t) || body_[size - 1] != '\0' || job_.working_directory >= size ||
-      job_.label >= size || job_.fds_count > protocol::kFdsMax || job_.rlimits_count > 16 ||
-      job_.fds + std::uint64_t{job_.fds_count} * sizeof(FdEntry) > size ||
-      job_.rlimits + std::uint64_t{job_.rlimits_count} * sizeof(protocol::Rlimit) > size)
-    fail(Step::kWorkerPlanBounds, EPROTO, 6);
-  relocate(job_.argv);
-  relocate(job_.envp);
-  relocate(job_.paths);
+  const int rule = plan_check::prepare_body(job_, body_, received_count_, entries_);
+  if (rule >= 0) fail(Step::kWorkerPlanBounds, EPROTO, rule);
   check(Step::kWorkerPlanBounds, 0);
 }
 
@@ -195,10 +193,8 @@ void Worker::place_descriptors() noexcept {
     ::fcntl(context_.socket_fd, F_SETFD, 0);  // All are born close-on-exec, so that is undone too.
   else
     check(Step::kWorkerCloseDescriptors, ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC));
-  FdEntry entries[protocol::kFdsMax];
-  std::memcpy(entries, body_ + job_.fds, job_.fds_count * sizeof(FdEntry));
   bool high_target = false;
-  for (std::uint32_t i = 0; i < job_.fds_count; ++i) high_target |= entries[i].target > 2;
+  for (std::uint32_t i = 0; i < job_.fds_count; ++i) high_target |= entries_[i].target > 2;
   if (high_target) {  // A target could be the number of a descriptor that is still to be placed.
     for (std::size_t i = 0; i < received_count_; ++i) {
       received_[i] = ::fcntl(received_[i], F_DUPFD_CLOEXEC, protocol::kPrivateFdBase);
@@ -206,13 +202,9 @@ void Worker::place_descriptors() noexcept {
     }
   }
   for (std::uint32_t i = 0; i < job_.fds_count; ++i) {
-    const FdEntry& entry = entries[i];
+    const FdEntry& entry = entries_[i];
     int placed = entry.target;
-    if (entry.target < 0 || entry.target >= protocol::kPrivateFdBase) {
-      fail(Step::kWorkerPlanBounds, EPROTO, 7);
-    } else if (entry.source >= 0) {
-      if (static_cast<std::size_t>(entry.source) >= received_count_)
-        fail(Step::kWorkerPlanBounds, EPROTO, 8);
+    if (entry.source >= 0) {
       placed = ::dup2(received_[entry.source], entry.target);
     } else if (entry.source == protocol::kFdNull) {
       if (entry.target > 2) {
@@ -241,8 +233,8 @@ void Worker::set_rlimits() const noexcept {
 void Worker::set_label() const noexcept {
   const char* label = body_ + job_.label;
   if (*label == '\0') return;
-  check(Step::kWorkerLabel,
-        raw::write_file(AT_FDCWD, "/proc/thread-self/attr/exec", label, std::strlen(label) + 1));
+  const std::size_t size = std::strlen(label) + 1;
+  check(Step::kWorkerLabel, ::write(label_fd_, label, size) == static_cast<ssize_t>(size) ? 0 : -1);
 }
 
 void Worker::execute() const noexcept {
@@ -268,6 +260,7 @@ void Worker::execute() const noexcept {
 
 void Worker::run() noexcept {
   join_own_view();
+  close_inherited();
   open_null_streams();
   parked_fds_[0] = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
   check(Step::kWorkerSendReady, parked_fds_[0], 0);

@@ -21,6 +21,8 @@ struct WorkerContext {
   std::int32_t fault_errnum = 0;
   /// To the pool. Close-on-exec: no job ever has it.
   int socket_fd = -1;
+  int proc_fd = -1;       ///< A writable /proc.
+  bool labelled = false;  ///< Jobs come with an SELinux label.
   /// kInlinePlanBytes, zeroed; the plan is relocated in place.
   char* body = nullptr;
   std::int64_t reset_ns = 0;

@@ -167,6 +167,8 @@ Failure Zygote::share_page() noexcept {
   worker_context_.filter = setup_.filter();
   worker_context_.page = page_;
   worker_context_.socket_fd = context_.socket_fd;
+  worker_context_.proc_fd = setup_.proc_fd;
+  worker_context_.labelled = setup_.file_context[0] != '\0';
   worker_context_.body = body_;
   worker_context_.fault_step = setup_.fault_step;
   worker_context_.fault_errnum = setup_.fault_errnum;

@@ -1,0 +1,2 @@
+// An empty job.
+int main(void) { return 0; }
