@@ -43,7 +43,10 @@ Attack hoards(std::string name, std::string source, std::string does, std::vecto
           .job = payload("hoard", std::move(args), memory(mib)),
           // A dying process may take some pages more, and the zygote's are on top on v1.
           .gets = Both(Ends(Outcome::kMemoryLimit), PeakBelow((mib + 2) * kMiB)),
-          .control = with_memory(192, Ends(Outcome::kAccepted))};
+          .control = with_memory(192, Ends(Outcome::kAccepted)),
+          // What the kernel gives back late, such as page tables and segments, can't be the next
+          // job's: then the slot is replaced.
+          .may_cost_the_slot = true};
 }
 
 std::vector<Attack> kinds() {
@@ -142,8 +145,11 @@ std::vector<Attack> figures() {
        .answer = "accepted: memory starts from nothing",
        .layer = "reset of the slot",
        .job = payload("hoard", {"private", "8"}, memory(16)),
-       .gets = Both(Ends(Outcome::kAccepted), PeakBelow(12 * kMiB)),
-       .control = without(kWithoutReset, "reset", Ends(Outcome::kMemoryLimit)),
+       .gets = Both(Ends(Outcome::kAccepted), PeakBelow(12 * kMiB),
+                    Truly([](const Report& report) { return report.slot == 0; })),
+       // What is left then is found, and costs the slot.
+       .control = without(kWithoutReset, "reset",
+                          Truly([](const Report& report) { return report.slot != 0; })),
        .play =
            [](Pool& pool, JobSpec spec) {
              auto first = pool.submit(payload("hoard", {"file", "12", "/tmp/file"}, memory(64)));

@@ -67,7 +67,7 @@ static void children(long count, long mib) {
 }
 
 static long recurse(long bytes) {
-  volatile char frame[16384];
+  volatile char frame[4096];
   frame[0] = frame[sizeof frame - 1] = (char)bytes;
   if (bytes <= 0) return frame[0];
   return recurse(bytes - (long)sizeof frame) + frame[0];
