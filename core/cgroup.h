@@ -6,8 +6,8 @@
 //                                                    /job      the worker, born there
 //                                                    (CLONE_INTO_CGROUP)
 //
-// A hybrid host has both: controllers on v1, and on v2 the CPU time of the job alone and
-// cgroup.kill. Runs in: pool. Thread: one at a time.
+// A hybrid host has both: controllers on v1, and on v2 the CPU time and the
+// list of processes of the job alone. Runs in: pool. Thread: one at a time.
 #pragma once
 
 #include <cstdint>

@@ -136,10 +136,10 @@ HATCHERY_ATTACKS(Channels) {
        .source = "C39",
        .does = "leaves a listening socket that only its own queue holds",
        .answer = "the next job finds none",
-       .layer = "the kernel's collector of cycles; the network namespace",
+       .layer = "reset: a network namespace with sockets left is replaced",
        .job = payload("channel", {"look", "cycle", word()}),
        .gets = Prints(StartsWith("none")),
-       .control = no_control("the kernel collects it whatever is left out"),
+       .control = no_control("the kernel's collector may be faster than the next job"),
        .play = one_after_the_other},
   };
 }

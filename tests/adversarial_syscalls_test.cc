@@ -102,7 +102,7 @@ HATCHERY_ATTACKS(Syscalls) {
               "takes",
               {"personality", "personality_high"}),
       refused("SocketFamilyWithHighBits", "F86",
-              "asks for netlink's audit with bits above the 32 that the kernel takes",
+              "asks for a packet socket with bits above the 32 that the kernel takes",
               {"socket_high"}),
       refused("TypingAhead", "D53",
               "puts input into a terminal by TIOCSTI and TIOCLINUX, also with bits above the 32 "

@@ -52,11 +52,14 @@ class NetworkSnapshot {
   }
 
  private:
-  static constexpr int kFiles = 3;
+  static constexpr int kFiles = 4;
   // Flow labels outlive their socket by seconds, and move no counter (ipv6(7), IPV6_FLOWLABEL_MGR).
+  // A Unix socket that only a queue still holds is closed by the kernel's collector, some time
+  // later.
   static constexpr const char* kPaths[kFiles] = {"/proc/self/net/snmp", "/proc/self/net/snmp6",
-                                                 "/proc/self/net/ip6_flowlabel"};
-  int fds_[kFiles] = {-1, -1, -1};
+                                                 "/proc/self/net/ip6_flowlabel",
+                                                 "/proc/self/net/unix"};
+  int fds_[kFiles] = {-1, -1, -1, -1};
   std::size_t size_ = 0;
   char text_[12 * 1024];
 };

@@ -119,7 +119,7 @@ static long i386_socket(void) { return i386(102, 99, 0); }
 static long personality_high(void) { return personality(READ_IMPLIES_EXEC | 1UL << 32); }
 static long readable_code(void) { return personality(READ_IMPLIES_EXEC); }
 static long socket_high(void) {
-  return syscall(SYS_socket, AF_NETLINK | 1UL << 32, SOCK_RAW, 9UL | 1UL << 32);
+  return syscall(SYS_socket, AF_PACKET | 1UL << 32, 77, 9UL | 1UL << 32);
 }
 static long type_high(void) { return syscall(SYS_socket, AF_INET, 77UL | 1UL << 32, 0); }
 static long type_ahead(long request) { return syscall(SYS_ioctl, 0, request, "x"); }
