@@ -19,6 +19,7 @@ namespace {
 
 struct Start {
   const char* program;
+  const char* argument;
   int procs[2];
 };
 
@@ -28,7 +29,7 @@ int join_and_exec(void* argument) {
   const auto& start = *static_cast<const Start*>(argument);
   for (const int fd : start.procs)
     if (::write(fd, "0", 1) != 1) ::_exit(126);
-  ::execl(start.program, start.program, static_cast<char*>(nullptr));
+  ::execl(start.program, start.program, start.argument, static_cast<char*>(nullptr));
   ::_exit(127);
 }
 
@@ -57,12 +58,12 @@ BareGroup::BareGroup(const CgroupHost& host) {
 
 BareGroup::~BareGroup() = default;
 
-BareGroup::Cost BareGroup::run(const char* program) {
+BareGroup::Cost BareGroup::run(const std::string& program, const std::string& argument) {
   for (const std::string& group : {cpu_group_, memory_group_})
     if (::mkdir(group.c_str(), 0755) < 0 && errno != EEXIST) fail(group);
   const UniqueFd cpu(::open((cpu_group_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
   const UniqueFd memory(::open((memory_group_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-  Start start{program, {memory.get(), cpu.get()}};
+  Start start{program.c_str(), argument.c_str(), {memory.get(), cpu.get()}};
   std::vector<char> stack(65536);
   const int child =
       ::clone(join_and_exec, stack.data() + stack.size(), CLONE_VM | CLONE_VFORK | SIGCHLD, &start);

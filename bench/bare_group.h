@@ -22,7 +22,7 @@ class BareGroup {
     double memory_kib = 0;
   };
   /// Of one run: from the moment the process has joined, so exec and exit included.
-  Cost run(const char* program);
+  Cost run(const std::string& program, const std::string& argument = "1");
 
  private:
   std::string cpu_group_;

@@ -404,19 +404,21 @@ SlotCgroup::Counters SlotCgroup::counters() const {
           keyed_number(pids_events_.read(), "max"), throttled_ns()};
 }
 
-std::optional<std::uint64_t> SlotCgroup::memory_without_stock() const {
+std::optional<std::uint64_t> SlotCgroup::memory_of_others() const {
   const std::optional<std::uint64_t> usage = memory_usage_.read_number();
+  // v2: the group is the job's, and its parked worker becomes the job. Not the job's is only what
+  // earlier ones left; what may be stock does not count as that.
+  if (memory_v2_) return minus(usage, idle_usage_bytes_ + kStockBytesMax).value_or(0);
   const std::optional<std::uint64_t> kernel = memory_kernel_.read_number();
   if (!usage || !kernel) return usage;
   // Kernel memory is counted to the page and is most of what an idle slot holds; what is above it
   // may be stock, which the job's first pages are taken from.
-  const std::uint64_t held = *usage > kStockBytesMax ? *usage - kStockBytesMax : 0;
-  return std::min(*usage, std::max(*kernel, held));
+  return std::min(*usage, std::max(*kernel, *minus(usage, kStockBytesMax)));
 }
 
 void SlotCgroup::begin() {
   if (memory_peak_resets_) static_cast<void>(memory_peak_.write_again("0").has_value());
-  memory_before_ = memory_v2_ ? std::optional<std::uint64_t>(0) : memory_without_stock();
+  memory_before_ = memory_of_others();
   socket_memory_before_ = socket_memory_usage_.read_number().value_or(0);
   if (socket_memory_peak_.read_number().value_or(0) > 0)
     static_cast<void>(socket_memory_peak_.write_again("0").has_value());

@@ -160,7 +160,7 @@ class SlotCgroup {
   void open_knobs_v2(const CgroupHierarchy& hierarchy, const std::string& directory);
   Result<void> apply_memory(std::uint64_t bytes);
   std::optional<std::uint64_t> memory_peak() const;
-  std::optional<std::uint64_t> memory_without_stock() const;
+  std::optional<std::uint64_t> memory_of_others() const;
 
   std::vector<std::string> directories_;  // Children before parents.
   std::vector<UniqueFd> v1_procs_;

@@ -277,11 +277,16 @@ void Loop::lose(Slot& slot, Error why) {
   if (!slot.ever_ready) {
     --state.starting;
     // A start that failed is tried again, later each time, so that a broken host isn't hammered.
-    ++state.failures;
+    // Those that were tried with it and fail for the same reason, such as a launcher that died, are
+    // no further attempts: eight slots at once would else use up all five.
+    const std::int64_t now_ns = monotonic_ns();
     state.last_failure = why;
-    const std::int64_t wait_ns =
-        std::min(kRetryFirstNs << std::min<std::uint32_t>(state.failures - 1, 10), kRetryMaxNs);
-    state.retry_due_ns = monotonic_ns() + wait_ns;
+    if (now_ns >= state.retry_due_ns) {
+      ++state.failures;
+      state.retry_due_ns =
+          now_ns +
+          std::min(kRetryFirstNs << std::min<std::uint32_t>(state.failures - 1, 10), kRetryMaxNs);
+    }
     housekeeping_due_ns_ = std::min(housekeeping_due_ns_, state.retry_due_ns);
   }
   --state.alive;

@@ -153,9 +153,9 @@ std::map<std::string, std::string> fingerprint(Pool& pool) {
   const Report report = future->get();
   EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
   std::map<std::string, std::string> facts;
-  // The slot's own ids on the host, which mountinfo shows: another slot's are others.
+  // mountinfo shows ids as the host has them, which are another slot's own.
   static const std::regex kHostIds("([ug]id)=[0-9]{6,}");
-  std::istringstream lines(std::regex_replace(output_of(report), kHostIds, "$1=(of the slot)"));
+  std::istringstream lines(std::regex_replace(output_of(report), kHostIds, "$1=the slot's"));
   for (std::string line; std::getline(lines, line);) {
     const std::size_t space = line.find(' ');
     const std::string name = line.substr(0, space);

@@ -39,15 +39,17 @@ Attack refused(const std::string& name, const std::string& call, const std::stri
 
 /// Would succeed for who has the capabilities.
 Attack filtered(const std::string& name, const std::string& does, const std::string& call) {
-  return {.name = name,
-          .source = "E80",
-          .does = does,
-          .answer = "EPERM",
-          .layer = "seccomp filter, no capabilities",
-          .job = payload("mounts", {call}),
-          .gets = Prints("EPERM"),
-          .control = without(kPowers, "filter, capability drop and change of ids", Prints("done")),
-          .prepare = bind_scratch};
+  return {
+      .name = name,
+      .source = "E80",
+      .does = does,
+      .answer = "EPERM",
+      .layer = "seccomp filter, no capabilities",
+      .job = payload("mounts", {call}),
+      .gets = Prints("EPERM"),
+      .control = without(kPowers | protocol::kWithoutOwnInodes,
+                         "filter, capability drop, change of ids (and overlay)", Prints("done")),
+      .prepare = bind_scratch};
 }
 
 /// The same, and the filter is off to begin with.

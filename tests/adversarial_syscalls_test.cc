@@ -42,8 +42,14 @@ Attack fatal(const std::string& name, const std::string& does, const std::string
           .job = payload("refused", {call}),
           .gets = Forbade(call),
           .control = without(kWithoutFilter, "filter", Prints(ContainsRegex("^(EPERM|ENOSYS)$"))),
-          .prepare = [](PoolConfig& config, JobSpec&) {
+          // A pool beside: the frame's own look at the slot calls what this one kills for.
+          .play = [](Pool& pool, JobSpec spec) {
+            PoolConfig config = pool.config();
+            config.name += "-kills";
             config.profiles.front().refused_call = RefusedCall::kKill;
+            const auto killing = Pool::create(config);
+            HATCHERY_CHECK(killing.has_value());
+            return (*killing)->submit(std::move(spec)).value().get();
           }};
 }
 

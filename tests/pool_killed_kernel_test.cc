@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <map>
 #include <mutex>
 #include <random>
@@ -211,6 +212,29 @@ TEST_F(PoolKilled, HelpersThatAreKilledAnywhereCostNoJobItsOneReport) {
     std::printf(" %s %llu,", outcome_name(outcome), static_cast<unsigned long long>(count));
   std::printf(" slots replaced %llu\n",
               static_cast<unsigned long long>(pool().stats().slots_replaced));
+}
+
+TEST_F(PoolKilled, ALauncherThatIsKilledTwiceTakesTheRunningJobsWithItButNoneThatWait) {
+  // As many as would be given up for lost if each start that fails with it counted for itself.
+  constexpr std::size_t kSlots = 8;
+  profile().slots_min = profile().slots_max = kSlots;
+  while (pool().stats().slots_ready < kSlots) ::sched_yield();
+  std::vector<std::future<Report>> running, waiting;
+  for (std::size_t i = 0; i < kSlots; ++i)
+    running.push_back(pool().submit(shell("sleep 60")).value());
+  while (pool().stats().running < kSlots) ::sched_yield();
+  for (int i = 0; i < 40; ++i) waiting.push_back(pool().submit(shell("echo waited")).value());
+  const std::vector<pid_t> first = children_of(all_processes(), {::getpid()});
+  ASSERT_TRUE(kill_one(first));
+  // The next, while it has all slots to start.
+  std::vector<pid_t> second = first;
+  while (second.empty() || second == first) second = children_of(all_processes(), {::getpid()});
+  ASSERT_TRUE(kill_one(second));
+  for (auto& report : running) EXPECT_EQ(report.get().outcome, Outcome::kInternalError);
+  for (auto& report : waiting) {
+    const Report got = report.get();
+    EXPECT_EQ(got.outcome, Outcome::kAccepted) << describe(got);
+  }
 }
 
 class BatchKilled : public Seeded {

@@ -21,7 +21,7 @@ class SlotPlanBytes {
  public:
   SlotPlanBytes() {
     const auto policy = compile_syscall_policy(default_syscall_policy(SyscallAction::kErrno));
-    bytes_ = encode_slot_plan(default_profile(), policy.value(), 0);
+    bytes_ = encode_slot_plan(default_profile(), policy.value(), "/run/hatchery/overlay", 0);
   }
   SlotPlan& header() { return *reinterpret_cast<SlotPlan*>(bytes_.data()); }
   MountOp& mount(std::size_t index) {
@@ -47,7 +47,7 @@ TEST(PlanCheck, EveryProfileThatIsValidFitsIntoASlotPlan) {
     profile.root_directory = root;
     profile.network = NetworkMode::kHost;  // One mount more.
     while (config.validate()) {
-      const std::string bytes = encode_slot_plan(profile, {}, 0);
+      const std::string bytes = encode_slot_plan(profile, {}, "", 0);
       const auto* plan = reinterpret_cast<const SlotPlan*>(bytes.data());
       ASSERT_EQ(plan_check::broken_rule(plan, bytes.size()), 0) << plan->mounts_count;
       profile.masked_paths.push_back("/proc/" + std::to_string(profile.masked_paths.size()));

@@ -81,6 +81,7 @@ void Worker::close_inherited() noexcept {
     label_fd_ = static_cast<int>(::syscall(SYS_dup3, opened, last_fd, O_CLOEXEC));
     check(Step::kWorkerLabel, label_fd_, 0);
   }
+  if (without(protocol::kWithoutDescriptorClose)) return;
   const auto socket_fd = static_cast<unsigned>(context_.socket_fd);
   if ((socket_fd > 3 && ::syscall(SYS_close_range, 3U, socket_fd - 1, 0) < 0) ||
       ::syscall(SYS_close_range, static_cast<unsigned>(last_fd) + 1, ~0U, 0) < 0)

@@ -15,7 +15,28 @@
 
 namespace hatchery::cli {
 
-void print_error(std::string_view text) { spdlog::error("{}", text); }
+namespace {
+
+/// Names in a message may be a job's or a stranger's: a terminal must not take them for commands.
+std::string without_controls(std::string_view text) {
+  constexpr std::string_view kHexDigits = "0123456789abcdef";
+  std::string safe;
+  for (const char letter : text) {
+    const auto byte = static_cast<unsigned char>(letter);
+    if ((byte >= 0x20 && byte != 0x7f) || letter == '\n' || letter == '\t') {
+      safe += letter;
+      continue;
+    }
+    safe += "\\x";
+    safe += kHexDigits[byte >> 4U];
+    safe += kHexDigits[byte & 15U];
+  }
+  return safe;
+}
+
+}  // namespace
+
+void print_error(std::string_view text) { spdlog::error("{}", without_controls(text)); }
 
 void print_error(const Error& error) { print_error(error.message()); }
 

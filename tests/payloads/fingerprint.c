@@ -50,6 +50,11 @@ static void mounts(void) {
     line[strcspn(line, "\n")] = 0;
     char *rest = line;
     for (int i = 0; i < 3 && rest; ++i) rest = strchr(rest, ' ') ? strchr(rest, ' ') + 1 : NULL;
+    // The host ids behind the slot's, in a tmpfs' options.
+    for (char *id = rest; id && (id = strstr(id, "id="));) {
+      id += 3;
+      memmove(id, id + strspn(id, "0123456789"), strlen(id + strspn(id, "0123456789")) + 1);
+    }
     if (rest) printf("mount: %s\n", rest);
   }
   fclose(file);

@@ -1,0 +1,137 @@
+// H: what is hostile to a compiler, and compilers that are hostile.
+#include "tests/adversarial.h"
+
+namespace hatchery::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::uint64_t kMiB = 1ULL << 20;
+
+/// gcc reads the source from its stdin; what it says goes to stdout.
+Attack compile(Attack attack, const std::string& source, const std::string& options,
+               Limits limits = {}) {
+  attack.job = sh("cat >x.c; exec gcc " + options + " x.c 2>&1", std::move(limits));
+  attack.job.fds[0] = BytesStream{source};
+  attack.needs = "gcc";
+  return attack;
+}
+
+HATCHERY_ATTACKS(Compile) {
+  return {
+      compile(
+          {.name = "HugeProgram",
+           .source = "H110",
+           .does = "compiles an array that makes a program of 16 MiB",
+           .answer = "the assembler dies, no program",
+           .layer = "limit of file size",
+           .job = {},
+           .gets = Ends(Outcome::kNonzeroExit),
+           .control = with(
+               "the limit", [](PoolConfig&, JobSpec& spec) { spec.limits.file_bytes = 64 * kMiB; },
+               Ends(Outcome::kAccepted))},
+          "int a[1 << 22] = {1};", "-c -o a.o", {.file_bytes = 8 * kMiB}),
+      compile({.name = "EndlessInclude",
+               .source = "H112",
+               .does = "includes /dev/zero",
+               .answer = "memory limit",
+               .layer = "memory limit",
+               .job = {},
+               .gets = Ends(Outcome::kMemoryLimit),
+               .control = no_control("without a limit it would take the host's memory")},
+              "#include \"/dev/zero\"", "-fsyntax-only", {.memory_bytes = 96 * kMiB}),
+      compile({.name = "RecursiveInclude",
+               .source = "H112",
+               .does = "includes itself twice, 200 deep",
+               .answer = "time limit",
+               .layer = "CPU limit",
+               .job = {},
+               .gets = Ends(Outcome::kTimeLimit),
+               .control = with(
+                   "the CPU limit",
+                   [](PoolConfig&, JobSpec& spec) {
+                     spec.limits.cpu_time.reset();
+                     spec.limits.wall_time = milliseconds(400);
+                   },
+                   Ends(Outcome::kWallLimit))},
+              "#include \"x.c\"\n#include \"x.c\"\n", "-fsyntax-only",
+              {.cpu_time = milliseconds(200)}),
+      compile({.name = "FloodOfDiagnostics",
+               .source = "H113",
+               .does = "makes the compiler complain without end",
+               .answer = "output limit",
+               .layer = "output limit",
+               .job = {},
+               .gets = Ends(Outcome::kOutputLimit),
+               .control = with(
+                   "the limit",
+                   [](PoolConfig&, JobSpec& spec) { spec.limits.output_bytes = 16 * kMiB; },
+                   Ends(Outcome::kNonzeroExit))},
+              [] {
+                std::string source;
+                for (int i = 0; i < 300; ++i)
+                  source +=
+                      "int f" + std::to_string(i) + "(){return y" + std::to_string(i) + ";}\n";
+                return source;
+              }(),
+              "-fsyntax-only", {.output_bytes = 16384}),
+      compile({.name = "IncludeOfTheHost",
+               .source = "G109",
+               .does = "includes a file of the host, to read it in the diagnostics",
+               .answer = "no such file",
+               .layer = "a root of its own",
+               .job = {},
+               .gets = Prints(HasSubstr("No such file")),
+               .control = with(
+                   "it: the directory is bound",
+                   [](PoolConfig& config, JobSpec&) {
+                     config.profiles.front().binds.push_back(
+                         {.source = HATCHERY_SOURCE_DIR, .target = HATCHERY_SOURCE_DIR});
+                   },
+                   Prints(Not(HasSubstr("No such file"))))},
+              "#include \"" HATCHERY_SOURCE_DIR "/README.md\"", "-fsyntax-only"),
+      compile({.name = "AssemblerIncludesShadow",
+               .source = "G109",
+               .does = "embeds /etc/shadow by .incbin",
+               .answer = "no such file",
+               .layer = "a root of its own",
+               .job = {},
+               .gets = Prints(HasSubstr("file not found")),
+               .control = with(
+                   "it: another file",
+                   [](PoolConfig&, JobSpec& spec) {
+                     spec.fds[0] = BytesStream{"asm(\".incbin \\\"/etc/passwd\\\"\");"};
+                   },
+                   Prints(""))},
+              "asm(\".incbin \\\"/etc/shadow\\\"\");", "-c -o a.o"),
+      compile({.name = "CompilerRunsACommand",
+               .source = "H114",
+               .does = "has gcc run a program that stays behind",
+               .answer = "it dies with the job",
+               .layer = "kill of all processes",
+               .job = {},
+               .gets = Prints("none"),
+               .control = without(protocol::kWithoutKillAll, "it", Prints("found")),
+               .play =
+                   [](Pool& pool, JobSpec spec) {
+                     pool.submit(std::move(spec)).value().get();
+                     return pool.submit(payload("channel", {"look", "daemon", "x"})).value().get();
+                   }},
+              "int main(void){return 0;}",
+              "-fsyntax-only -wrapper /payloads/channel,leave,daemon,x"),
+      {.name = "OptionsWithNewlines",
+       .source = "H115",
+       .does = "has arguments with newlines, quotes, `@file` and $(command)",
+       .answer = "each arrives as it is",
+       .layer = "no shell in between",
+       .job = {.args = {"/usr/bin/printf", "%s|", "a\nb", "$(id)", "@x", "';id;'"},
+               .fds = {{1, CollectorStream{"stdout"}}}},
+       .gets = Prints("a\nb|$(id)|@x|';id;'|"),
+       .control = no_control("there is no shell to put in")},
+  };
+}
+
+}  // namespace
+}  // namespace hatchery::testing
