@@ -53,7 +53,10 @@ Attack bombs(std::string name, std::string source, std::string does, const std::
                 spec.limits.cpu_time = seconds(60);
                 spec.limits.wall_time = milliseconds(100);
               },
-              Ends(Outcome::kWallLimit))};
+              Ends(Outcome::kWallLimit)),
+          // What many processes leave to be freed late can't be the next job's memory: then the
+          // slot is replaced.
+          .may_cost_the_slot = true};
 }
 
 /// After the job: how many processes the next one sees, itself not counted.

@@ -46,17 +46,20 @@ Control without_wall_limit(Outcome outcome = Outcome::kAccepted) {
 }
 
 /// What uses CPU time in some odd way: a job that would end by itself, and one that would not.
-Attack burns(std::string name, std::string source, std::string does, JobSpec job,
+Attack burns(const std::string& name, std::string source, std::string does, JobSpec job,
              bool endless = false) {
   job.limits = kCpu40;
-  return {.name = std::move(name),
+  const bool vforks = job.args.back() == "vforks";
+  return {.name = name,
           .source = std::move(source),
           .does = std::move(does),
           .answer = "time limit",
           .layer = "CPU time of the job's cgroup",
           .job = std::move(job),
           .gets = Ends(Outcome::kTimeLimit),
-          .control = endless ? endless_without_cpu_limit() : without_cpu_limit(Outcome::kAccepted)};
+          .control = endless ? endless_without_cpu_limit() : without_cpu_limit(Outcome::kAccepted),
+          // What thousands of processes leave to be freed late may cost it.
+          .may_cost_the_slot = vforks};
 }
 
 Attack idles(std::string name, std::string source, std::string does, JobSpec job) {
