@@ -345,6 +345,8 @@ Result<void> SlotCgroup::apply(const CgroupLimits& limits) {
   if (limits.cpu_rate && !cpu_quota_.valid()) return lacks("cpu", "limits.cpu_rate");
   if (cpu_quota_.valid()) {
     std::string quota = cpu_v2_ ? "max" : "-1";
+    was_throttled_ = was_throttled_ || has_cpu_rate_;
+    has_cpu_rate_ = limits.cpu_rate.has_value();
     if (limits.cpu_rate)
       quota = std::to_string(std::llround(*limits.cpu_rate * static_cast<double>(kCpuPeriodUs)));
     HATCHERY_TRY(cpu_quota_.write(cpu_v2_ ? quota + " " + std::to_string(kCpuPeriodUs) : quota));
@@ -422,7 +424,12 @@ void SlotCgroup::begin() {
   socket_memory_before_ = socket_memory_usage_.read_number().value_or(0);
   if (socket_memory_peak_.read_number().value_or(0) > 0)
     static_cast<void>(socket_memory_peak_.write_again("0").has_value());
-  if (!counters_before_) counters_before_ = counters();
+  if (!counters_before_)
+    counters_before_ = counters();
+  else if (was_throttled_)
+    // The kernel accounts for it when it ends: that of the job before, after its figures were read.
+    counters_before_->throttled_ns = throttled_ns();
+  was_throttled_ = false;
   cpu_before_ = cpu_times();
 }
 

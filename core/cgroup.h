@@ -187,6 +187,8 @@ class SlotCgroup {
   std::uint64_t socket_memory_before_ = 0;
   std::optional<Counters> counters_before_;
   bool memory_peak_resets_ = false;
+  bool has_cpu_rate_ = false;   // The job that is placed, or runs.
+  bool was_throttled_ = false;  // The one before it had a rate.
 };
 
 /// Removes what pool `pool_name` left: kills all in its groups and removes them. True when there

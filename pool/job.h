@@ -24,7 +24,8 @@ struct Limits {
   /// CPU time, user + system, of all processes. 1 ms to 10 years. At the limit the job is killed:
   /// outcome time limit. Precise to 5 ms on an idle machine.
   std::optional<Nanoseconds> cpu_time = {};
-  /// Time from exec to the end. 1 ms to 10 years. At the limit the job is killed: wall limit.
+  /// Time from the hand-over, some 50 µs before exec, to the end. 1 ms to 10 years. At the limit
+  /// the job is killed: wall limit.
   std::optional<Nanoseconds> wall_time = {};
   /// Hard memory limit, swap off, page cache and tmpfs included. ≥ 1 MiB. At the limit the kernel's
   /// OOM killer ends the job: memory limit.

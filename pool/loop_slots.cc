@@ -1,5 +1,6 @@
 // The life of a slot: started by the launcher, parked, lost, replaced, removed.
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -23,6 +24,7 @@ constexpr std::uint32_t kRemoveWaitMs = 5'000;
 constexpr std::uint64_t kNotWorthReclaiming = 1ULL << 20;
 /// What a job can pin in its slot for later jobs; more replaces the slot.
 constexpr std::uint64_t kIrreclaimableMax = 8ULL << 20;
+constexpr int kReclaimTriesMax = 8;
 /// From the order to start a slot to its first parked worker: far beyond any busy host.
 constexpr std::int64_t kStartNs = 30'000'000'000;
 
@@ -235,7 +237,13 @@ void Loop::on_parked(Slot& slot, const protocol::Parked& parked, std::vector<Uni
 void Loop::reclaim(Slot& slot) {
   slot.porter_busy = true;
   porter_->run([this, &slot] {
-    const std::uint64_t left = slot.cgroup->reclaim_leftover();
+    std::uint64_t left = slot.cgroup->reclaim_leftover();
+    // Page tables, System V segments and others are freed some RCU grace periods after their
+    // process. This waits for one (membarrier(2)).
+    for (int tries = 0; left > kIrreclaimableMax && tries < kReclaimTriesMax; ++tries) {
+      ::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+      left = slot.cgroup->reclaim_leftover();
+    }
     post([this, &slot, left] {
       slot.porter_busy = false;
       if (slot.state == SlotState::kDead) return bury(slot);
