@@ -94,7 +94,7 @@ void BatchWriter::write_items(const std::vector<Item>& items) {
   if (!failed_ && !text.empty()) {
     const int errnum = write_all(fd_, text);
     if (errnum != 0) {
-      error_ = errno_error(Step::kWriteFile, "output", errnum);
+      error_ = write_error("the reports", errnum);
       failed_ = true;
     }
   }

@@ -118,7 +118,6 @@ Result<Stream> lend_descriptor(int fd) {
 Result<Stream> make_stdin(const RunOptions& options) {
   if (options.stdin_path == "none") return Stream(NullStream{});
   if (!options.stdin_path.empty()) return Stream(HostFileStream{options.stdin_path});
-  if (::fcntl(STDIN_FILENO, F_GETFD) < 0) return Stream(NullStream{});
   return lend_descriptor(STDIN_FILENO);
 }
 
@@ -168,8 +167,6 @@ Result<void> connect_output(int fd, const std::string& path, const RunOptions& o
     if (!created) return std::move(created).error();
     file = *std::move(created);
     target = file.get();
-  } else if (::fcntl(fd, F_GETFD) < 0) {
-    return {};  // Closed for us, /dev/null for the job.
   } else if (options.direct) {
     Result<Stream> lent = lend_descriptor(fd);
     if (!lent) return std::move(lent).error();
@@ -226,15 +223,17 @@ int wait_for_end(const ReportBox& box, const Interrupts& interrupts, Pool& pool,
 }
 
 /// What the pump saw is part of the outcome: the pool only knows that the job was cancelled, or
-/// that it ended by itself with too much in the pipe.
-void apply_overflow(const StreamPump& pump, Report& report) {
-  if (!pump.overflowed()) return;
-  switch (report.outcome) {
-    case Outcome::kAccepted:
-    case Outcome::kNonzeroExit:
-    case Outcome::kSignalled:
-    case Outcome::kCancelled: report.outcome = Outcome::kOutputLimit; return;
-    default: return;
+/// that it ended by itself, of SIGPIPE perhaps, with too much in the pipe or with nobody to take
+/// it.
+void apply_pump(const StreamPump& pump, Report& report) {
+  const Outcome outcome = report.outcome;
+  const bool by_itself = outcome == Outcome::kAccepted || outcome == Outcome::kNonzeroExit ||
+                         outcome == Outcome::kSignalled;
+  if (pump.error().has_value()) {
+    if (!report.error.has_value()) report.error = pump.error();
+    if (by_itself) report.outcome = Outcome::kFileError;
+  } else if (pump.overflowed() && (by_itself || outcome == Outcome::kCancelled)) {
+    report.outcome = Outcome::kOutputLimit;
   }
 }
 
@@ -254,7 +253,7 @@ Result<void> write_json(const RunOptions& options, const RunFiles& files, const 
   if (options.json_path.empty()) return {};
   const int fd = files.json_file.valid() ? files.json_file.get() : STDERR_FILENO;
   const int errnum = write_all(fd, report_to_json(report) + "\n");
-  if (errnum != 0) return errno_error(Step::kWriteFile, quote(options.json_path), errnum);
+  if (errnum != 0) return write_error(quote(options.json_path), errnum);
   return {};
 }
 
@@ -272,12 +271,11 @@ void print_end(const RunOptions& options, const Report& report, const Limits& li
 
 Result<int> finish_run(const RunOptions& options, const RunFiles& files, const Limits& limits,
                        const StreamPump& pump, Report report, int interrupted) {
-  apply_overflow(pump, report);
+  apply_pump(pump, report);
   print_end(options, report, limits, pump);
   HATCHERY_TRY(write_files_out(files, report));
   HATCHERY_TRY(write_json(options, files, report));
   if (interrupted != 0) return kExitSignalBase + interrupted;
-  if (pump.error().has_value() && exit_status_of(report) == kExitSuccess) return *pump.error();
   return exit_status_of(report);
 }
 

@@ -97,7 +97,7 @@ Result<void> HostFileOut::write(const Output& output) const {
     return Error{Step::kOpenOutput, quote(option_.host_path), 0, "is no regular file", ""};
   }
   const int errnum = write_all(file.get(), output.bytes);
-  if (errnum != 0) return errno_error(Step::kWriteFile, quote(option_.host_path), errnum);
+  if (errnum != 0) return write_error(quote(option_.host_path), errnum);
   return {};
 }
 
