@@ -44,6 +44,10 @@ struct CgroupHost {
   std::string name() const;
 };
 
+/// Whether groups of the hierarchy count bytes of I/O. v1 does only while a throttling policy is
+/// active: then its root has a line for each device, else a total of 0 whatever is read or written.
+bool counts_io(const CgroupHierarchy& hierarchy);
+
 struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes = {};
   std::optional<std::uint64_t> memory_soft_bytes = {};
