@@ -109,8 +109,8 @@ struct PoolConfig {
   /// cgroup below which the pool makes its own, relative to each hierarchy's mount; "" finds it:
   /// the own group when it is delegated, else the root of each hierarchy.
   std::string cgroup_parent = {};
-  /// The hatchery-zygote executable; "" looks beside the running program, then at the installed
-  /// place.
+  /// The hatchery-zygote executable; "" looks beside the running program, in ../libexec/hatchery
+  /// from it, then where it was configured to be installed.
   std::string zygote_path = {};
   /// Bound of an orderly shutdown: after it what is left is killed.
   std::uint32_t shutdown_ms = 5'000;
