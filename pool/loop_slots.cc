@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "pool/loop.h"
+#include "pool/nearest_name.h"
+#include "pool/slot_plan.h"
 #include "workers/raw.h"
 #include "workers/selinux_label.h"
 
@@ -28,14 +30,38 @@ void send_signal(int pidfd, int number) {
   if (pidfd >= 0) ::syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0);
 }
 
-Error failure_error(const protocol::Failure& failure, const Profile& profile) {
-  std::string object = "profile \"" + profile.name + "\"";
+/// What an operator can do about a mount of the profile's that could not be made.
+std::string mount_remedy(const protocol::Failure& failure, const Profile& profile,
+                         const MountTexts& mount) {
+  const bool own_root = !profile.root_directory.empty();
+  if (failure.step == Step::kSlotMakeMountPoint || failure.step == Step::kSlotMakeSymlink ||
+      failure.step == Step::kSlotWriteFile)
+    return own_root ? "make " + quote(mount.target) + " in the root directory, which is read-only"
+                    : "nothing can be made in a read-only bind: make it on the host, below the "
+                      "source of that bind, or choose another target";
+  if (failure.step == Step::kSlotBind && failure.errnum == ENOENT)
+    return "give a source that exists, or make the bind optional";
+  if (failure.step == Step::kSlotBind && (failure.errnum == ENOTDIR || failure.errnum == EINVAL))
+    return "a directory goes onto a directory, and a file onto a file";
+  return "see `hatchery doctor`";
+}
+
+Error failure_error(const protocol::Failure& failure, const ProfileState& state) {
+  const Profile& profile = *state.profile;
+  const std::string of_profile = "of profile " + quote(profile.name);
+  if (const auto mount = mount_texts(state.slot_plan.get(), failure.index)) {
+    std::string object = quote(mount->target);
+    if (!mount->source.empty()) object = quote(mount->source) + " on " + object;
+    return errno_error(failure.step, object + " " + of_profile, failure.errnum,
+                       mount_remedy(failure, profile, *mount));
+  }
+  std::string object = of_profile;
   if (failure.index >= 0) object += " (item " + std::to_string(failure.index) + ")";
   const char* remedy = "see `hatchery doctor`";
   if (failure.step == Step::kSlotClone && failure.errnum == ENOSPC)
     remedy = "raise user.max_user_namespaces and the other user.max_*_namespaces";
-  if (failure.step == Step::kSlotMakeMountPoint && !profile.root_directory.empty())
-    remedy = "root_directory must hold proc, dev, tmp, w and the target of each bind";
+  if (failure.step == Step::kSlotMountRoot && !profile.root_directory.empty())
+    object = quote(profile.root_directory) + " " + object;
   return errno_error(failure.step, object, failure.errnum, remedy);
 }
 
@@ -121,7 +147,7 @@ void Loop::on_launcher_message(int result) {
     Slot& slot = *found->second;
     slot.start_answered = true;
     if (message.failure.step != Step::kNone) {
-      slot_start_failed(slot, failure_error(message.failure, *profiles_[slot.profile].profile));
+      slot_start_failed(slot, failure_error(message.failure, profiles_[slot.profile]));
     } else {
       slot.zygote_pidfd = std::move(pidfd);
       if (slot.state == SlotState::kDead) send_signal(slot.zygote_pidfd.get(), SIGKILL);
@@ -223,7 +249,7 @@ void Loop::on_slot_message(Slot& slot, int result) {
   } else if (const auto ended = slot.inbox.as<protocol::Ended>(size)) {
     on_ended(slot, *ended);
   } else if (const auto failed = slot.inbox.as<protocol::SetupFailed>(size)) {
-    lose(slot, failure_error(failed->failure, *profiles_[slot.profile].profile));
+    lose(slot, failure_error(failed->failure, profiles_[slot.profile]));
   } else {
     lose(slot, Error{.step = Step::kReceiveMessage,
                      .object = "from the zygote of slot " + std::to_string(slot.number),

@@ -106,6 +106,21 @@ Result<std::string> real_path(const std::string& path, const char* remedy) {
   return std::string(real.get());
 }
 
+/// An error of a value that came from an option names the option: its user has no profile[0].
+Error with_option_names(Error error, const PoolOptions& options, const PoolConfig& config) {
+  for (std::size_t index = 0; index < config.profiles.size(); ++index) {
+    const std::string prefix = "profile[" + std::to_string(index) + "].";
+    const std::size_t first = config.profiles[index].binds.size() - options.binds.size();
+    for (std::size_t i = 0; i < options.binds.size(); ++i) {
+      const std::string bind = prefix + "bind[" + std::to_string(first + i) + "].";
+      if (error.object.starts_with(bind)) error.object = "--bind " + quote(options.binds[i]);
+    }
+    if (!options.root_directory.empty() && error.object == prefix + "root_directory")
+      error.object = "--root";
+  }
+  return error;
+}
+
 }  // namespace
 
 void add_pool_options(CLI::App& verb, PoolOptions& options) {
@@ -226,7 +241,9 @@ Result<PoolConfig> pool_config(const PoolOptions& options) {
     binds.push_back(*std::move(bind));
   }
   for (Profile& profile : config.profiles) apply_to_profile(resolved, binds, profile);
-  HATCHERY_TRY(config.validate());
+  Result<void> valid = config.validate();
+  if (valid) valid = config.check_files();
+  if (!valid) return with_option_names(std::move(valid).error(), resolved, config);
   return config;
 }
 
