@@ -108,6 +108,13 @@ int write_all(int fd, std::string_view bytes) noexcept {
   return 0;
 }
 
+std::string value_error_text(const Error& error) {
+  std::string text = error.object;
+  if (!text.empty()) text += ' ';
+  text += error.detail;
+  return error.remedy.empty() ? text : text + "; " + error.remedy;
+}
+
 std::string unknown_argument_text(const CLI::App& verb, const std::string& argument) {
   const std::string name = argument.substr(0, argument.find('='));
   const std::string help =

@@ -62,6 +62,9 @@ class WakeUp {
 /// Writes all of `bytes`, whatever the kernel takes at once. 0, or the errno.
 int write_all(int fd, std::string_view bytes) noexcept;
 
+/// What an option's check() says of a value: "\"abc\" is not a duration; give …".
+std::string value_error_text(const Error& error);
+
 /// A write to `object` that failed, with the remedy for the usual reasons.
 Error write_error(std::string_view object, int errnum);
 

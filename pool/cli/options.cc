@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "pool/cli/common.h"
 #include "pool/limits.h"
 #include "pool/nearest_name.h"
 
@@ -149,7 +150,8 @@ void add_pool_options(CLI::App& verb, PoolOptions& options) {
       ->type_name("FILE")
       ->group(kGroup);
   verb.add_option("--refused-call", options.refused_call,
-                  "What the built-in policy does to a refused call: it fails (default) or kills")
+                  "What the built-in policy does to a refused call: it fails (default) or kills;\n"
+                  "clone3 and io_uring_* fail with ENOSYS either way: programs probe them")
       ->check(CLI::IsMember({"errno", "kill"}).description(""))
       ->type_name("errno|kill")
       ->group(kGroup);
@@ -173,8 +175,7 @@ void add_limit_options(CLI::App& verb, Limits& limits) {
       Limits scratch;
       const Result<void> result = set_limit(scratch, key, text);
       if (result) return {};
-      const Error& error = result.error();
-      return error.detail + (error.remedy.empty() ? "" : "; " + error.remedy);
+      return value_error_text(result.error());
     };
     verb.add_option_function<std::string>(flag_of(field.key), store, field.meaning)
         ->check(check)
@@ -191,7 +192,11 @@ Result<void> set_limit(Limits& limits, std::string_view key, const std::string& 
   Limits alone;
   if (field->kind == LimitKind::kCpuRate) alone.cpu_rate = limits.cpu_rate;
   if (field->kind == LimitKind::kCpuSet) alone.cpu_set = limits.cpu_set;
-  return check_limits(alone, Step::kValidateJob, "");
+  Result<void> checked = check_limits(alone, Step::kValidateJob, "");
+  if (checked) return {};
+  Error error = std::move(checked).error();
+  error.object.clear();  // The detail has the value; the key is the caller's to say.
+  return error;
 }
 
 Result<BindMount> parse_bind(const std::string& text) {

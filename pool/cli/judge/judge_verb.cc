@@ -237,7 +237,7 @@ constexpr const char* kExamples =
 
 std::string check_seconds(const std::string& text) {
   const Result<Nanoseconds> time = judge::parse_limit_seconds(text);
-  return time ? std::string() : time.error().detail + "; " + time.error().remedy;
+  return time ? std::string() : value_error_text(time.error());
 }
 
 void add_judge_options(CLI::App& verb, JudgeVerbOptions& options) {
