@@ -30,7 +30,7 @@ constexpr const char* kFooter =
     "  hatchery doctor\n"
     "  hatchery run --cpu-time 1s --memory 64MiB -- ./program\n"
     "  hatchery batch jobs.jsonl > reports.jsonl\n"
-    "  hatchery judge deploy/samples/sum\n"
+    "  hatchery judge deploy/samples/addition\n"
     "\n"
     "`hatchery VERB --help` says more about a verb.";
 

@@ -103,7 +103,12 @@ Result<void> HostFileOut::write(const Output& output) const {
 
 Result<UniqueFd> create_host_file(const std::string& path) {
   UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kNewFileMode));
-  if (!file.valid()) return errno_error(Step::kOpenOutput, quote(path), errno);
+  if (!file.valid()) {
+    const bool missing = errno == ENOENT || errno == ENOTDIR;
+    return errno_error(Step::kOpenOutput, quote(path), errno,
+                       missing ? "its directory must exist: make it, or write somewhere else"
+                               : "give a file that you may write");
+  }
   return file;
 }
 
