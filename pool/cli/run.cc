@@ -339,6 +339,12 @@ constexpr const char* kExamples =
     "usage\n"
     "or a refused job, 249 this host can't run jobs (see `hatchery doctor`); 130 after Ctrl-C.";
 
+Result<std::uint64_t> parse_out_max(const std::string& text) {
+  Result<std::uint64_t> bytes = parse_bytes(text);
+  if (!bytes || *bytes <= kOutputBytesMax) return bytes;
+  return Error{Step::kValidateJob, quote(text), 0, "is out of range", "give at most 1GiB"};
+}
+
 void add_stream_options(CLI::App& verb, RunOptions& options) {
   constexpr const char* kGroup = "Streams and files";
   verb.add_option("--stdin", options.stdin_path,
@@ -378,13 +384,13 @@ void add_stream_options(CLI::App& verb, RunOptions& options) {
   verb.add_option_function<std::string>(
           "--out-max",
           [&options](const std::string& text) {
-            const Result<std::uint64_t> bytes = parse_bytes(text);
+            const Result<std::uint64_t> bytes = parse_out_max(text);
             if (bytes) options.file_out_bytes_max = *bytes;
           },
-          "Largest file that --out takes; default 64MiB")
+          "Largest file that --out takes; default 64MiB, at most 1GiB")
       ->check([](const std::string& text) {
-        const Result<std::uint64_t> bytes = parse_bytes(text);
-        return bytes ? std::string() : bytes.error().detail + "; " + bytes.error().remedy;
+        const Result<std::uint64_t> bytes = parse_out_max(text);
+        return bytes ? std::string() : value_error_text(bytes.error());
       })
       ->type_name("SIZE")
       ->group(kGroup);
