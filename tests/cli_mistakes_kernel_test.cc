@@ -17,6 +17,8 @@ struct Told {
   std::vector<std::string> parts;  ///< All of them on stderr, in one line.
 };
 
+void PrintTo(const Told& told, std::ostream* stream) { *stream << told.name; }
+
 void expect_told(const Told& told) {
   const ProcessResult result = run_hatchery(told.args);
   EXPECT_EQ(result.status, told.status) << result.err;
