@@ -227,7 +227,7 @@ void SlotCgroup::open_knobs_v1(const CgroupHierarchy& hierarchy, const std::stri
     cpu_set_ = open_knob(directory, "cpuset.cpus", O_RDWR);
     cpu_set_default_ = cpu_set_.read();
   }
-  if (controllers.contains("blkio"))
+  if (controllers.contains("blkio") && counts_io(hierarchy))
     io_stat_ = open_knob(directory, "blkio.throttle.io_service_bytes_recursive", O_RDONLY);
 }
 

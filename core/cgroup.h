@@ -48,6 +48,9 @@ struct CgroupHost {
 /// the job's memory limit if that is less, on top of the limit; beyond it the kernel still grants
 /// each socket its minimum, a few pages. It is in the peak. v2 has one count and one limit.
 inline constexpr std::uint64_t kSocketMemoryV1BytesMax = 16ULL << 20;
+/// Whether groups of the hierarchy count bytes of I/O. v1 does only while a throttling policy is
+/// active: then its root has a line for each device, else a total of 0 whatever is read or written.
+bool counts_io(const CgroupHierarchy& hierarchy);
 
 struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes = {};
