@@ -22,7 +22,7 @@ namespace {
 constexpr std::uint64_t kCpuPeriodUs = 100'000;
 /// The kernel charges 64 pages at once on each CPU (MEMCG_CHARGE_BATCH) and keeps those that it
 /// does not need yet in stock; a slot's few processes leave some on two CPUs at most.
-constexpr std::uint64_t kStockBytesMax = 2 * 64 * 4096;
+constexpr std::uint64_t kStockBytesMax = 2ULL * 64 * 4096;
 
 Result<void> make_group(const std::string& path) {
   if (::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) return {};
