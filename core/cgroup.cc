@@ -218,7 +218,7 @@ void SlotCgroup::open_knobs_v1(const CgroupHierarchy& hierarchy, const std::stri
     cpu_set_ = open_knob(directory, "cpuset.cpus", O_RDWR);
     cpu_set_default_ = cpu_set_.read();
   }
-  if (controllers.contains("blkio"))
+  if (controllers.contains("blkio") && counts_io(hierarchy))
     io_stat_ = open_knob(directory, "blkio.throttle.io_service_bytes_recursive", O_RDONLY);
 }
 
@@ -320,6 +320,8 @@ Result<void> SlotCgroup::apply(const CgroupLimits& limits) {
   if (limits.cpu_rate && !cpu_quota_.valid()) return lacks("cpu", "limits.cpu_rate");
   if (cpu_quota_.valid()) {
     std::string quota = cpu_v2_ ? "max" : "-1";
+    was_throttled_ = was_throttled_ || has_cpu_rate_;
+    has_cpu_rate_ = limits.cpu_rate.has_value();
     if (limits.cpu_rate)
       quota = std::to_string(std::llround(*limits.cpu_rate * static_cast<double>(kCpuPeriodUs)));
     HATCHERY_TRY(cpu_quota_.write(cpu_v2_ ? quota + " " + std::to_string(kCpuPeriodUs) : quota));

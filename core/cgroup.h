@@ -50,6 +50,9 @@ struct CgroupHost {
 /// the job's memory limit if that is less, on top of the limit; beyond it the kernel still grants
 /// each socket its minimum, a few pages. It is in the peak. v2 has one count and one limit.
 inline constexpr std::uint64_t kSocketMemoryV1BytesMax = 16ULL << 20;
+/// Whether groups of the hierarchy count bytes of I/O. v1 does only while a throttling policy is
+/// active: then its root has a line for each device, else a total of 0 whatever is read or written.
+bool counts_io(const CgroupHierarchy& hierarchy);
 
 struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes = {};
@@ -193,6 +196,8 @@ class SlotCgroup {
   std::uint64_t socket_memory_before_ = 0;
   std::optional<Counters> counters_before_;
   bool memory_peak_resets_ = false;
+  bool has_cpu_rate_ = false;   // The job that is placed, or runs.
+  bool was_throttled_ = false;  // The one before it had a rate.
 };
 
 /// Removes what pool `pool_name` left: kills all in its groups and removes them. True when there

@@ -100,7 +100,12 @@ void SlotCgroup::begin() {
   socket_memory_before_ = socket_memory_usage_.read_number().value_or(0);
   if (socket_memory_peak_.read_number().value_or(0) > 0)
     static_cast<void>(socket_memory_peak_.write_again("0").has_value());
-  if (!counters_before_) counters_before_ = counters();
+  if (!counters_before_)
+    counters_before_ = counters();
+  else if (was_throttled_)
+    // The kernel accounts for it when it ends: that of the job before, after its figures were read.
+    counters_before_->throttled_ns = throttled_ns();
+  was_throttled_ = false;
   cpu_before_ = cpu_times();
 }
 

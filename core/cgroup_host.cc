@@ -190,4 +190,12 @@ std::vector<std::string> pool_cgroups(const CgroupHost& host) {
   return {names.begin(), names.end()};
 }
 
+bool counts_io(const CgroupHierarchy& hierarchy) {
+  if (hierarchy.v2) return hierarchy.controllers.contains("io");
+  if (!hierarchy.controllers.contains("blkio")) return false;
+  const Result<std::string> root =
+      read_whole_file(hierarchy.mount + "/blkio.throttle.io_service_bytes_recursive");
+  return root && root->find(':') != std::string::npos;
+}
+
 }  // namespace hatchery

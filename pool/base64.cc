@@ -26,23 +26,28 @@ Error wrong(std::string detail) {
                "give standard base64 with padding and without line breaks"};
 }
 
-std::uint32_t byte_at(std::string_view bytes, std::size_t index) {
-  return index < bytes.size() ? static_cast<unsigned char>(bytes[index]) : 0U;
-}
-
 }  // namespace
 
 std::string base64_encode(std::string_view bytes) {
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t index = 0; index < bytes.size(); index += 3) {
+  std::string text((bytes.size() + 2) / 3 * 4, '=');
+  char* to = text.data();
+  const auto* from = reinterpret_cast<const unsigned char*>(bytes.data());
+  const auto digit = [](std::uint32_t bits) { return kAlphabet.data()[bits & 63U]; };
+  std::size_t left = bytes.size();
+  for (; left >= 3; left -= 3, from += 3) {
     const std::uint32_t group =
-        byte_at(bytes, index) << 16U | byte_at(bytes, index + 1) << 8U | byte_at(bytes, index + 2);
-    text += kAlphabet[group >> 18U];
-    text += kAlphabet[group >> 12U & 63U];
-    text += index + 1 < bytes.size() ? kAlphabet[group >> 6U & 63U] : '=';
-    text += index + 2 < bytes.size() ? kAlphabet[group & 63U] : '=';
+        std::uint32_t{from[0]} << 16U | std::uint32_t{from[1]} << 8U | from[2];
+    *to++ = digit(group >> 18U);
+    *to++ = digit(group >> 12U);
+    *to++ = digit(group >> 6U);
+    *to++ = digit(group);
   }
+  if (left == 0) return text;
+  const std::uint32_t second = left == 2 ? from[1] : 0U;
+  const std::uint32_t group = std::uint32_t{from[0]} << 16U | second << 8U;
+  *to++ = digit(group >> 18U);
+  *to++ = digit(group >> 12U);
+  if (left == 2) *to = digit(group >> 6U);
   return text;
 }
 

@@ -127,8 +127,8 @@ struct PoolConfig {
   /// cgroup below which the pool makes its own, relative to each hierarchy's mount; "" finds it:
   /// the own group when it is delegated, else the root of each hierarchy.
   std::string cgroup_parent = {};
-  /// The hatchery-zygote executable; "" looks beside the running program, then at the installed
-  /// place.
+  /// The hatchery-zygote executable; "" looks beside the running program, in ../libexec/hatchery
+  /// from it, then where it was configured to be installed.
   std::string zygote_path = {};
   /// Bound of an orderly shutdown: after it what is left is killed.
   std::uint32_t shutdown_ms = 5'000;
@@ -142,6 +142,9 @@ struct PoolConfig {
 
   /// First wrong field, with the remedy.
   Result<void> validate() const;
+  /// The same of what only this host knows: that sources of binds exist (unless optional), and that
+  /// a root directory has what is mounted on. Done by config_from_file() and Pool::create().
+  Result<void> check_files() const;
 };
 
 /// Parses a profile or pool file: the pool's keys at the top, then [[profile]] tables, each
@@ -150,7 +153,7 @@ struct PoolConfig {
 /// or a wrong value is an Error "file:line:column: key: what; remedy". `file_name` is for messages
 /// only.
 Result<PoolConfig> config_from_toml(std::string_view text, const std::string& file_name);
-/// Reads the file, then as above.
+/// Reads the file, then as above, and check_files().
 Result<PoolConfig> config_from_file(const std::string& path);
 /// A commented TOML text that gives exactly `config` when it is read back.
 std::string config_to_toml(const PoolConfig& config);

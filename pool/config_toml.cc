@@ -54,7 +54,8 @@ class Reading {
   /// Gives an error of validate() the place of its key, or of the nearest table around it.
   Error with_place(Error error) const {
     error.step = Step::kParseConfig;
-    std::string path = error.object;
+    std::string path = place_of_limit(error.object);
+    error.object = path;
     while (!places_.contains(path)) {
       const std::size_t end = path.find_last_of(".[");
       if (end == std::string::npos) {
@@ -65,6 +66,15 @@ class Reading {
     }
     error.object = places_.at(path) + error.object.substr(path.size());
     return error;
+  }
+  /// A built-in default above a maximum of the file: the maximum is what the file has.
+  std::string place_of_limit(const std::string& path) const {
+    constexpr std::string_view kDefaults = ".defaults.";
+    const std::size_t at = path.find(kDefaults);
+    if (at == std::string::npos || places_.contains(path)) return path;
+    std::string maximum = path;
+    maximum.replace(at, kDefaults.size(), ".maximums.");
+    return places_.contains(maximum) ? maximum : path;
   }
   std::string place(const toml::source_position& at) const {
     return file_ + ":" + std::to_string(at.line) + ":" + std::to_string(at.column);
@@ -401,20 +411,30 @@ PoolConfig read_config(Reading& reading, const toml::table& table) {
 
 }  // namespace
 
-Result<PoolConfig> config_from_toml(std::string_view text, const std::string& file_name) {
+namespace {
+
+Result<PoolConfig> config_from_text(std::string_view text, const std::string& file_name,
+                                    bool with_files) {
   Reading reading(file_name);
   const Result<toml::table> parsed = parse_toml(text, file_name);
   if (!parsed) return parsed.error();
   PoolConfig config = read_config(reading, *parsed);
   if (reading.failed()) return reading.take_error();
   Result<void> valid = config.validate();
+  if (valid && with_files) valid = config.check_files();
   if (!valid) return reading.with_place(std::move(valid).error());
   return config;
 }
 
+}  // namespace
+
+Result<PoolConfig> config_from_toml(std::string_view text, const std::string& file_name) {
+  return config_from_text(text, file_name, false);
+}
+
 Result<PoolConfig> config_from_file(const std::string& path) {
   const Result<std::string> text = read_whole_file(path, kFileBytesMax);
-  if (text) return config_from_toml(*text, path);
+  if (text) return config_from_text(*text, path, true);
   return errno_error(Step::kReadFile, path, text.error().errnum,
                      "give the path of a readable TOML file");
 }

@@ -150,6 +150,11 @@ std::uint64_t FileStore::bytes() const {
   return bytes_;
 }
 
+std::uint64_t FileStore::bytes_free() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_max_ - bytes_;
+}
+
 std::size_t FileStore::count() const {
   const std::lock_guard lock(mutex_);
   return entries_.size();

@@ -29,6 +29,8 @@ class FileStore {
   /// False when unknown.
   bool remove(const FileId& id);
   std::uint64_t bytes() const;
+  /// Bytes that it would still take.
+  std::uint64_t bytes_free() const;
   std::size_t count() const;
 
  private:

@@ -9,7 +9,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <cstring>
+#include <memory>
+
+#include "pool/try_append.h"
 
 namespace hatchery {
 namespace {
@@ -18,6 +22,7 @@ constexpr std::size_t kQuickBytes = std::size_t{64} * 1024;
 constexpr std::size_t kQuickFiles = 16;
 constexpr int kDirectoryDepthMax = 64;
 constexpr std::size_t kChunk = 1 << 20;
+constexpr std::size_t kReadChunk = 256 << 10;
 
 /// Acts on files as the job's user while it lives: a tmpfs of the slot's user namespace takes no
 /// other, and the kernel's permission checks then are the job's own. Only this thread's
@@ -71,6 +76,7 @@ Base base_of(const SlotDirectories& directories, const std::string& path, std::s
 const char* remedy_for(int errnum) {
   switch (errnum) {
     case ENOSPC: return "raise the profile's work or tmp size, or tmpfs_inodes";
+    case ENOMEM: return "give the pool more memory, or store the file instead";
     case ELOOP: return "a symlink is never followed";
     case EXDEV: return "the path must stay in /w or /tmp";
     default: return "";
@@ -78,7 +84,14 @@ const char* remedy_for(int errnum) {
 }
 
 Error transfer_error(Step step, const std::string& path, int errnum) {
-  return errno_error(step, path, errnum, remedy_for(errnum));
+  const char* remedy = remedy_for(errnum);
+  if (step == Step::kCopyOut && errnum == ENOENT)
+    remedy = "the job made no such file in /w or /tmp: correct the path, or make it optional";
+  if (step == Step::kCopyIn && errnum == EEXIST)
+    remedy = "two of the files in have this path: give each one of its own";
+  if (step == Step::kCopyIn && (errnum == ENOTDIR || errnum == EISDIR))
+    remedy = "another of the files in is a directory, or a file, where this one needs the other";
+  return errno_error(step, path, errnum, remedy);
 }
 
 /// Everything left in `source` to `target`; an errno, or 0.
@@ -279,21 +292,32 @@ Result<UniqueFd> open_regular(Base base, const std::string& path, std::uint64_t&
   return file;
 }
 
+/// Until `size` bytes or the end. Grows with what is there.
 Result<std::string> read_bytes(int fd, std::uint64_t size, const std::string& path) {
-  std::string bytes(size, '\0');
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t got = ::read(fd, bytes.data() + done, bytes.size() - done);
+  const auto part = std::make_unique<char[]>(kReadChunk);
+  std::string bytes;
+  while (bytes.size() < size) {
+    const auto wanted = std::min<std::uint64_t>(size - bytes.size(), kReadChunk);
+    const ssize_t got = ::read(fd, part.get(), static_cast<std::size_t>(wanted));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return transfer_error(Step::kCopyOut, path, errno);
     if (got == 0) break;
-    done += static_cast<std::size_t>(got);
+    if (!try_append(bytes, {part.get(), static_cast<std::size_t>(got)}))
+      return transfer_error(Step::kCopyOut, path, ENOMEM);
   }
-  bytes.resize(done);
   return bytes;
 }
 
-Result<FileId> store_bytes(int fd, const std::string& path, FileStore& store) {
+Result<FileId> store_bytes(int fd, std::uint64_t size, const std::string& path, FileStore& store) {
+  // Refused before memory is taken: a sparse file may claim any size. adopt() decides.
+  const std::uint64_t free_bytes = store.bytes_free();
+  if (size > free_bytes)
+    return Error{.step = Step::kStoreFile,
+                 .object = path,
+                 .errnum = ENOSPC,
+                 .detail = "has " + std::to_string(size) + " bytes, and the store room for " +
+                           std::to_string(free_bytes),
+                 .remedy = "remove files from the store or raise store_bytes_max"};
   UniqueFd memfd(::memfd_create("hatchery-stored", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!memfd.valid()) return transfer_error(Step::kStoreFile, path, errno);
   const int errnum = copy_bytes(fd, memfd.get());
@@ -301,42 +325,63 @@ Result<FileId> store_bytes(int fd, const std::string& path, FileStore& store) {
   return store.adopt(std::move(memfd));
 }
 
-/// False when there is nothing to report: an optional file that is missing.
-bool copy_one_out(const FileOut& file, const SlotDirectories& directories, FileStore& store,
-                  Output& output) {
-  std::string path;
-  const Base base = base_of(directories, file.path, path);
-  std::uint64_t size = 0;
-  Result<UniqueFd> source = open_regular(base, path, size);
-  if (!source) {
-    output.error = source.error();
-    return !(file.optional && source.error().errnum == ENOENT);
-  }
+Error too_large(const FileOut& file, std::uint64_t size, std::uint64_t room) {
+  Error error{.step = Step::kCopyOut, .object = file.path, .errnum = EFBIG};
+  error.detail = "has " + std::to_string(size) + " bytes, ";
   if (size > file.bytes_max) {
-    output.error = Error{.step = Step::kCopyOut,
-                         .object = file.path,
-                         .errnum = EFBIG,
-                         .detail = "has " + std::to_string(size) + " bytes, more than the cap of " +
-                                   std::to_string(file.bytes_max),
-                         .remedy = "raise its \"max\""};
-    return true;
+    error.detail += "more than the cap of " + std::to_string(file.bytes_max);
+    error.remedy = "raise its \"max\"";
+  } else {
+    error.detail += "and the report has room for " + std::to_string(room) + " more";
+    error.remedy = "store it, or take out fewer and smaller files";
   }
-  output.size = size;
-  if (file.store) {
-    Result<FileId> id = store_bytes(source->get(), file.path, store);
-    if (id)
-      output.stored = *std::move(id);
-    else
-      output.error = std::move(id).error();
-    return true;
-  }
-  Result<std::string> bytes = read_bytes(source->get(), size, file.path);
-  if (bytes)
-    output.bytes = *std::move(bytes);
-  else
-    output.error = std::move(bytes).error();
-  return true;
+  return error;
 }
+
+/// Takes files out of one slot; what their report has room for gets less with each.
+class Exporter {
+ public:
+  Exporter(const SlotDirectories& directories, FileStore& store, std::uint64_t room)
+      : directories_(directories), store_(store), room_(room) {}
+
+  /// False when there is nothing to report: an optional file that is missing.
+  bool take(const FileOut& file, Output& output) {
+    std::string path;
+    const Base base = base_of(directories_, file.path, path);
+    std::uint64_t size = 0;
+    Result<UniqueFd> source = open_regular(base, path, size);
+    if (!source) {
+      output.error = source.error();
+      return !(file.optional && source.error().errnum == ENOENT);
+    }
+    if (size > file.bytes_max || (!file.store && size > room_)) {
+      output.error = too_large(file, size, room_);
+      return true;
+    }
+    output.size = size;
+    if (file.store) {
+      Result<FileId> id = store_bytes(source->get(), size, file.path, store_);
+      if (id)
+        output.stored = *std::move(id);
+      else
+        output.error = std::move(id).error();
+      return true;
+    }
+    Result<std::string> bytes = read_bytes(source->get(), size, file.path);
+    if (bytes) {
+      output.bytes = *std::move(bytes);
+      room_ -= output.bytes.size();
+    } else {
+      output.error = std::move(bytes).error();
+    }
+    return true;
+  }
+
+ private:
+  const SlotDirectories& directories_;
+  FileStore& store_;
+  std::uint64_t room_;
+};
 
 }  // namespace
 
@@ -359,12 +404,13 @@ Result<void> copy_in(const std::vector<FileIn>& files, const SlotDirectories& di
 }
 
 std::vector<Output> copy_out(const std::vector<FileOut>& files, const SlotDirectories& directories,
-                             FileStore& store) {
+                             FileStore& store, std::uint64_t room_bytes) {
+  Exporter exporter(directories, store, room_bytes);
   std::vector<Output> outputs;
   outputs.reserve(files.size());
   for (const FileOut& file : files) {
     Output output{.name = file.path};
-    if (copy_one_out(file, directories, store, output)) outputs.push_back(std::move(output));
+    if (exporter.take(file, output)) outputs.push_back(std::move(output));
   }
   return outputs;
 }

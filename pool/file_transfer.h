@@ -30,9 +30,9 @@ bool is_quick(const std::vector<FileIn>& files);
 Result<void> copy_in(const std::vector<FileIn>& files, const SlotDirectories& directories,
                      const FileStore& store);
 
-/// One Output a file, in order; a file that can't be had has Output::error. Precondition: the job's
-/// processes are dead.
+/// One Output a file, in order; a file that can't be had has Output::error. Of those that are not
+/// stored at most `room_bytes` are taken altogether. Precondition: the job's processes are dead.
 std::vector<Output> copy_out(const std::vector<FileOut>& files, const SlotDirectories& directories,
-                             FileStore& store);
+                             FileStore& store, std::uint64_t room_bytes);
 
 }  // namespace hatchery

@@ -77,10 +77,6 @@ HostFeature probe_controller(const CgroupHost& host, const char* name, FeatureNe
                              const char* consequence) {
   const CgroupHierarchy* hierarchy = host.with(name);
   std::string value = hierarchy != nullptr ? hierarchy_text(*hierarchy) : "missing";
-  if (hierarchy == nullptr && std::string_view(name) == "io") {
-    hierarchy = host.with("blkio");  // Its name on v1.
-    if (hierarchy != nullptr) value = "blkio, " + hierarchy_text(*hierarchy);
-  }
   return {.name = std::string(name) + " controller",
           .need = need,
           .present = hierarchy != nullptr,
@@ -88,6 +84,23 @@ HostFeature probe_controller(const CgroupHost& host, const char* name, FeatureNe
           .consequence = consequence,
           .remedy = std::string("enable it: under systemd with Delegate=yes, on v2 with `echo +") +
                     name + " > cgroup.subtree_control` in the parent, on v1 by mounting it"};
+}
+
+HostFeature probe_io(const CgroupHost& host) {
+  HostFeature feature = {.name = "io controller",
+                         .need = FeatureNeed::kInteresting,
+                         .value = "missing",
+                         .consequence = "reports have no I/O bytes",
+                         .remedy = "enable the io controller of cgroup v2 for the pool's group"};
+  for (const char* name : {"io", "blkio"}) {  // v2, v1
+    const CgroupHierarchy* hierarchy = host.with(name);
+    if (hierarchy == nullptr) continue;
+    feature.present = counts_io(*hierarchy);
+    feature.value = std::string(name) + ", " + hierarchy_text(*hierarchy);
+    if (feature.present) return feature;
+    feature.value += ", counts no bytes: no throttling policy is active";
+  }
+  return feature;
 }
 
 HostFeature probe_writable(const CgroupHierarchy& hierarchy, const ProbeGroup& group) {
@@ -211,8 +224,7 @@ HostFeatureGroup probe_cgroups() {
   result.features.push_back(
       probe_controller(*host, "cpuset", kWanted,
                        "jobs that ask for a CPU set are refused, and profiles with pin_slots"));
-  result.features.push_back(
-      probe_controller(*host, "io", kInteresting, "reports have no I/O bytes"));
+  result.features.push_back(probe_io(*host));
   const CgroupHierarchy* memory = host->with("memory");
   for (const CgroupHierarchy& hierarchy : host->hierarchies) {
     const bool used = hierarchy.v2 || hierarchy.controllers.count("memory") != 0 ||

@@ -31,11 +31,11 @@ std::string interface_text(const std::string& path) {
 HostFeature probe_root() {
   const bool root = ::geteuid() == 0;
   return {.name = "root",
-          .need = FeatureNeed::kWanted,
+          .need = FeatureNeed::kRequired,
           .present = root,
           .value = root ? "yes" : "uid " + std::to_string(::geteuid()),
-          .consequence = "slots can't have host uids of their own without newuidmap",
-          .remedy = "run as root, or give the user a range in /etc/subuid and /etc/subgid"};
+          .consequence = "slots can't be given host uids of their own, so no pool starts",
+          .remedy = "run as root"};
 }
 
 std::string rlimit_text(rlim_t value) {

@@ -18,13 +18,20 @@ namespace hatchery {
 
 using Nanoseconds = std::chrono::nanoseconds;
 
+/// Most bytes of one output that a report carries; a larger one is refused at submit, or a file
+/// error. A report is held in memory: what is larger goes into the store, or to a descriptor.
+inline constexpr std::uint64_t kOutputBytesMax = 1ULL << 30;
+/// Most bytes of all outputs of a report together.
+inline constexpr std::uint64_t kReportBytesMax = 2ULL << 30;
+
 /// Limits of one job's whole process tree. An absent field means the profile's default; a value
 /// above the profile's maximum, or one that the host can't enforce, refuses the job at submit.
 struct Limits {
   /// CPU time, user + system, of all processes. 1 ms to 10 years. At the limit the job is killed:
   /// outcome time limit. Precise to 5 ms on an idle machine.
   std::optional<Nanoseconds> cpu_time = {};
-  /// Time from exec to the end. 1 ms to 10 years. At the limit the job is killed: wall limit.
+  /// Time from the hand-over, some 50 µs before exec, to the end. 1 ms to 10 years. At the limit
+  /// the job is killed: wall limit.
   std::optional<Nanoseconds> wall_time = {};
   /// Hard memory limit, swap off, page cache and tmpfs included. ≥ 1 MiB. At the limit the kernel's
   /// OOM killer ends the job: memory limit.
@@ -33,7 +40,8 @@ struct Limits {
   std::optional<std::uint64_t> memory_soft_bytes = {};
   /// Processes and threads alive at once, 1 to 4,194,304. At the limit fork fails with EAGAIN.
   std::optional<std::uint32_t> processes = {};
-  /// Bytes a collector of one stream takes; one byte more is output limit and kills the job.
+  /// Bytes a collector of one stream takes; one byte more is output limit and kills the job. Where
+  /// a job has a collector without a cap of its own, at most kOutputBytesMax.
   std::optional<std::uint64_t> output_bytes = {};
   /// Largest file that the job may write (RLIMIT_FSIZE). Beyond: SIGXFSZ, outcome output limit.
   std::optional<std::uint64_t> file_bytes = {};
@@ -72,7 +80,8 @@ struct HostFileStream {
 struct StoredFileStream {
   FileId id;
 };  ///< Input: a file of the pool's store.
-/// Output into the report, up to `bytes_max` (default: limits.output_bytes). `name` is the key in
+/// Output into the report, up to `bytes_max` (default: limits.output_bytes), at most
+/// kOutputBytesMax, and all collectors of a job at most kReportBytesMax. `name` is the key in
 /// Report::outputs.
 struct CollectorStream {
   std::string name;
@@ -129,7 +138,9 @@ struct FileIn {
 /// never followed, in no part of the path; what is not a regular file is a file error.
 struct FileOut {
   std::string path;  ///< As in FileIn.
-  /// Cap; a larger file is a file error, nothing of it is kept. Default 64 MiB.
+  /// Cap; a larger file is a file error, nothing of it is kept. A hole in a sparse file counts like
+  /// any bytes. Default 64 MiB, at most kOutputBytesMax (unless `store`: the store has its own
+  /// bound); all files and collectors of a job together bring at most kReportBytesMax.
   std::uint64_t bytes_max = 64ULL << 20;
   bool optional = false;  ///< A missing file is no error.
   bool store = false;     ///< Into the pool's store (Output::stored) instead of Output::bytes.
@@ -185,7 +196,7 @@ struct Output {
   bool truncated = false;
   /// Size of all that is kept.
   std::uint64_t size = 0;
-  /// Why a file out could not be had.
+  /// Why a file out, or the bytes of a collector, could not be had.
   std::optional<Error> error = {};
 };
 
@@ -201,28 +212,40 @@ struct StepTimes {
 };
 
 /// Every figure is the kernel's and covers the whole process tree; absent when this host can't give
-/// it.
+/// it (never 0 instead), and all of them when the job was never started.
 struct Report {
-  std::string id = {};
+  std::string id = {};  ///< JobSpec::id.
   Outcome outcome = Outcome::kInternalError;
   std::optional<int> exit_code = {};  ///< 0..255, when the main process exited.
-  std::optional<int> signal = {};     ///< When it died of one.
+  std::optional<int> signal = {};     ///< Its number, when the main process died of one.
+  /// CPU time, user + system. Absent without cpuacct or v2's cpu.stat.
   std::optional<Nanoseconds> cpu_time = {};
-  std::optional<Nanoseconds> cpu_user = {};
-  std::optional<Nanoseconds> cpu_system = {};
+  std::optional<Nanoseconds> cpu_user = {};    ///< In user mode, of cpu_time.
+  std::optional<Nanoseconds> cpu_system = {};  ///< In the kernel, of cpu_time.
+  /// From exec to the end of the main process. Absent when that was not seen: the zygote died.
   std::optional<Nanoseconds> wall_time = {};
+  /// Most bytes of memory at once, page cache and tmpfs included. Absent where the kernel can't
+  /// reset the peak between jobs (v2 before Linux 6.12).
   std::optional<std::uint64_t> memory_peak_bytes = {};
+  /// Processes that the OOM killer ended. Absent without the memory controller.
   std::optional<std::uint64_t> oom_kills = {};
-  /// Most processes and threads at once.
+  /// Most processes and threads at once. Absent before Linux 6.1, and after a job of the same slot
+  /// that had more: pids.peak can't be reset.
   std::optional<std::uint64_t> process_peak = {};
-  /// True when a fork failed at limits.processes; a fact beside the outcome.
+  /// True when a fork failed at limits.processes; a fact beside the outcome. Absent without the
+  /// pids controller.
   std::optional<bool> process_limit_hit = {};
-  std::optional<std::uint64_t> minor_faults = {};
-  std::optional<std::uint64_t> major_faults = {};
-  std::optional<std::uint64_t> voluntary_switches = {};
-  std::optional<std::uint64_t> involuntary_switches = {};
+  // Counts of getrusage(2), of all processes that were reaped. Absent when the zygote died.
+  std::optional<std::uint64_t> minor_faults = {};          ///< Page faults without I/O.
+  std::optional<std::uint64_t> major_faults = {};          ///< Page faults that read from a device.
+  std::optional<std::uint64_t> voluntary_switches = {};    ///< Context switches to wait.
+  std::optional<std::uint64_t> involuntary_switches = {};  ///< Context switches by the scheduler.
+  /// Bytes read from and written to block devices (not caches, not tmpfs). Absent where the kernel
+  /// does not count them: no io controller, or v1's blkio without an active throttling policy.
   std::optional<std::uint64_t> io_read_bytes = {};
   std::optional<std::uint64_t> io_write_bytes = {};
+  /// Time that limits.cpu_rate held it back, of all CPUs together. Absent without the cpu
+  /// controller.
   std::optional<Nanoseconds> throttled_time = {};
 
   struct ForbiddenSyscall {
@@ -230,6 +253,7 @@ struct Report {
     std::string name;          ///< "unknown" where libseccomp has no name.
     std::string architecture;  ///< "x86_64", "x86", "x32", …
   };
+  /// The first call that the policy kills for; present exactly when the outcome says so.
   std::optional<ForbiddenSyscall> forbidden_syscall = {};
 
   /// Collectors by descriptor number, then files out in the order of the spec.
@@ -240,6 +264,7 @@ struct Report {
   std::optional<Error> error = {};
   /// In a group: 0 for the job that ended first, and so on.
   std::optional<std::size_t> end_order = {};
+  /// Number of the slot it ran in, never reused within a pool; 0 too when it had none.
   std::uint32_t slot = 0;
   /// What the host enforces with, such as "cgroup v1+v2".
   std::string host = {};

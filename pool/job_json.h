@@ -15,8 +15,8 @@ namespace hatchery {
 Result<JobSpec> job_from_json(std::string_view json, const std::string& where);
 
 /// One line without a newline; valid JSON whatever bytes the job wrote: an output that is valid
-/// UTF-8 is
-/// {"name","text"}, any other {"name","base64"}; both lossless. Absent figures are null.
+/// UTF-8, and at most twice as long when it is escaped, is {"name","text"}, any other
+/// {"name","base64"}; both lossless. Absent figures are null.
 std::string report_to_json(const Report& report);
 
 /// Base64 without line breaks, and back. Back fails on anything that is not canonical base64.

@@ -2,13 +2,24 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <climits>
 #include <cstring>
+
+#include "pool/units.h"
 
 namespace hatchery {
 namespace {
 
 constexpr std::size_t kFdsOfJobMax = 64;
 constexpr std::size_t kFilesMax = 4096;
+/// MAX_ARG_STRLEN of the kernel, the NUL included.
+constexpr std::size_t kStringBytesMax = 131'072;
+constexpr std::uint64_t kExecBytesMax = 6ULL << 20;
+/// All places to look for a command together.
+constexpr std::uint64_t kSearchBytesMax = 1ULL << 20;
+// Beside them a plan has the working directory, the label and tables of at most 64 descriptors.
+static_assert(kExecBytesMax + 2 * kSearchBytesMax <= protocol::kPlanBytesMax);
 
 Error bad_job(std::string object, std::string detail, std::string remedy) {
   return Error{.step = Step::kValidateJob,
@@ -30,6 +41,30 @@ Result<void> validate_path(const std::string& field, const std::string& path) {
   if (slashed.find("/../") != std::string::npos || slashed.compare(0, 3, "../") == 0)
     return bad_job(field, "\"" + path + "\" has \"..\"", "give a path without it");
   return {};
+}
+
+Result<void> check_strings(const std::string& field, const std::vector<std::string>& strings) {
+  for (std::size_t i = 0; i < strings.size(); ++i)
+    if (strings[i].size() >= kStringBytesMax)
+      return bad_job(field + "[" + std::to_string(i) + "]",
+                     "has " + std::to_string(strings[i].size()) + " bytes",
+                     "the kernel takes at most 131071 in one; pass it in a file");
+  return {};
+}
+
+std::uint64_t exec_size(const std::vector<std::string>& strings) {
+  std::uint64_t size = 0;
+  for (const std::string& string : strings) size += string.size() + 1 + sizeof(char*);
+  return size;
+}
+
+/// What execve(2) lets arguments and environment take: a quarter of the stack's limit, at least 128
+/// KiB and at most 6 MiB (since Linux 4.13).
+std::uint64_t exec_size_max(const Limits& limits) {
+  rlimit own{};
+  ::getrlimit(RLIMIT_STACK, &own);
+  const std::uint64_t stack = limits.stack_bytes.value_or(own.rlim_cur);
+  return std::clamp<std::uint64_t>(stack / 4, 128ULL << 10, kExecBytesMax);
 }
 
 Result<void> validate_fds(const JobSpec& spec) {
@@ -84,12 +119,17 @@ class BodyWriter {
   std::string body_ = std::string(8, '\0');
 };
 
-std::vector<std::string> exec_candidates(const std::string& command,
-                                         const std::vector<std::string>& env) {
-  if (command.find('/') != std::string::npos) return {command};
+std::string search_path(const std::vector<std::string>& env) {
   std::string path = "/usr/local/bin:/usr/bin:/bin";
   for (const std::string& variable : env)
     if (variable.compare(0, 5, "PATH=") == 0) path = variable.substr(5);
+  return path;
+}
+
+std::vector<std::string> exec_candidates(const std::string& command,
+                                         const std::vector<std::string>& env) {
+  if (command.find('/') != std::string::npos) return {command};
+  const std::string path = search_path(env);
   std::vector<std::string> candidates;
   for (std::size_t start = 0; start <= path.size();) {
     const std::size_t end = std::min(path.find(':', start), path.size());
@@ -117,22 +157,15 @@ std::vector<protocol::Rlimit> rlimits(const Limits& limits) {
 Result<void> validate_job(const JobSpec& spec) {
   if (spec.args.empty() || spec.args[0].empty())
     return bad_job("args", "is empty", "give a command");
-  std::size_t bytes = 0;
-  for (const std::string& argument : spec.args) {
+  for (const std::string& argument : spec.args)
     if (has_nul(argument)) return bad_job("args", "has a NUL byte", "remove it");
-    bytes += argument.size() + 1;
-  }
   if (spec.env) {
     for (const std::string& variable : *spec.env) {
       const std::size_t equals = variable.find('=');
       if (has_nul(variable) || equals == std::string::npos || equals == 0)
         return bad_job("env", "\"" + variable + "\" is not NAME=value", "write it so");
-      bytes += variable.size() + 1;
     }
   }
-  if (bytes > protocol::kPlanBytesMax / 2)
-    return bad_job("args", "and env have " + std::to_string(bytes) + " bytes",
-                   "at most 4 MiB together; pass the rest in a file");
   if (spec.working_directory.empty() || spec.working_directory[0] != '/' ||
       has_nul(spec.working_directory) || spec.working_directory.size() > 4000)
     return bad_job("cwd", "\"" + spec.working_directory + "\" is no absolute path",
@@ -146,9 +179,63 @@ Result<void> validate_job(const JobSpec& spec) {
     if (spec.files_in[i].mode.value_or(0) > 0777)
       return bad_job(field + ".mode", "has more than permission bits", "use 0000 to 0777");
   }
-  for (std::size_t i = 0; i < spec.files_out.size(); ++i)
-    HATCHERY_TRY(
-        validate_path("files_out[" + std::to_string(i) + "].path", spec.files_out[i].path));
+  for (std::size_t i = 0; i < spec.files_out.size(); ++i) {
+    const FileOut& file = spec.files_out[i];
+    const std::string field = "files_out[" + std::to_string(i) + "]";
+    HATCHERY_TRY(validate_path(field + ".path", file.path));
+    if (!file.store && file.bytes_max > kOutputBytesMax)
+      return bad_job(field + ".max", format_bytes(file.bytes_max) + " is too much for a report",
+                     "give at most " + format_bytes(kOutputBytesMax) + ", or store the file");
+  }
+  return {};
+}
+
+Result<void> check_arguments(const JobSpec& spec, const Profile& profile, const Limits& limits) {
+  const std::vector<std::string>& env = spec.env ? *spec.env : profile.env;
+  const std::string& command = spec.args[0];
+  if (command.size() >= PATH_MAX)
+    return bad_job("args[0]", "has " + std::to_string(command.size()) + " bytes",
+                   "a command has at most 4095");
+  HATCHERY_TRY(check_strings("args", spec.args));
+  HATCHERY_TRY(check_strings(spec.env ? "env" : "env of the profile", env));
+  // The kernel counts the strings, a pointer for each, and the path of the command: execve(2).
+  const std::uint64_t size = exec_size(spec.args) + exec_size(env) + PATH_MAX;
+  const std::uint64_t most = exec_size_max(limits);
+  if (size > most)
+    return bad_job(
+        "args",
+        "and env take " + std::to_string(size) +
+            " bytes, 8 of them for each "
+            "string's address; the kernel takes " +
+            std::to_string(most),
+        "pass the rest in a file, or raise limits.stack: a quarter of it, at most 6 MiB");
+  const std::string path = search_path(env);
+  const auto directories =
+      1 + static_cast<std::uint64_t>(std::count(path.begin(), path.end(), ':'));
+  if (path.size() + directories * (command.size() + 16) > kSearchBytesMax)
+    return bad_job("env", "has a PATH of " + std::to_string(directories) + " directories",
+                   "shorten it, or give the command with its path");
+  return {};
+}
+
+Result<void> check_collectors(const JobSpec& spec, const Limits& limits) {
+  std::uint64_t total = 0;
+  for (const auto& [number, stream] : spec.fds) {
+    const auto* collector = std::get_if<CollectorStream>(&stream);
+    if (collector == nullptr) continue;
+    const std::string field =
+        collector->bytes_max ? "fds[" + std::to_string(number) + "].max" : "limits.output";
+    const std::uint64_t bytes =
+        collector->bytes_max.value_or(limits.output_bytes.value_or(kOutputBytesMax));
+    if (bytes > kOutputBytesMax)
+      return bad_job(field, format_bytes(bytes) + " is too much for a report",
+                     "give at most " + format_bytes(kOutputBytesMax) +
+                         ", or let the job write to a file or descriptor");
+    total += bytes;
+  }
+  if (total > kReportBytesMax)
+    return bad_job("fds", "collect up to " + format_bytes(total) + " together",
+                   "give them caps of at most " + format_bytes(kReportBytesMax) + " in all");
   return {};
 }
 

@@ -16,6 +16,13 @@ namespace hatchery {
 /// Checks what validate can check without the host: arguments, environment, descriptors, paths.
 Result<void> validate_job(const JobSpec& spec);
 
+/// Arguments and environment within what execve(2) and the plan take, for which the stack's limit
+/// counts. Limits are effective.
+Result<void> check_arguments(const JobSpec& spec, const Profile& profile, const Limits& limits);
+
+/// Every collector, and all of them together, within what a report carries. Limits are effective.
+Result<void> check_collectors(const JobSpec& spec, const Limits& limits);
+
 struct EncodedJob {
   protocol::JobPlan header;
   std::string body;

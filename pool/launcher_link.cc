@@ -14,6 +14,9 @@
 #ifndef HATCHERY_ZYGOTE_INSTALL_PATH
 #define HATCHERY_ZYGOTE_INSTALL_PATH "/usr/local/libexec/hatchery/hatchery-zygote"
 #endif
+#ifndef HATCHERY_ZYGOTE_FROM_BIN
+#define HATCHERY_ZYGOTE_FROM_BIN "../libexec/hatchery"
+#endif
 
 namespace hatchery {
 namespace {
@@ -85,14 +88,17 @@ Result<std::string> find_zygote(const std::string& configured) {
   }
   char self[PATH_MAX];
   const ssize_t size = ::readlink("/proc/self/exe", self, sizeof self);
-  std::string beside(self, size > 0 ? static_cast<std::size_t>(size) : 0);
-  beside = beside.substr(0, beside.rfind('/') + 1) + "hatchery-zygote";
-  for (const std::string& path : {beside, std::string(HATCHERY_ZYGOTE_INSTALL_PATH)})
+  std::string directory(self, size > 0 ? static_cast<std::size_t>(size) : 0);
+  directory.resize(directory.rfind('/') + 1);
+  // Built; installed, wherever the prefix is by now; installed where it was configured for.
+  const std::string places[] = {directory + "hatchery-zygote",
+                                directory + HATCHERY_ZYGOTE_FROM_BIN "/hatchery-zygote",
+                                HATCHERY_ZYGOTE_INSTALL_PATH};
+  for (const std::string& path : places)
     if (::access(path.c_str(), X_OK) == 0) return path;
   return Error{.step = Step::kFindZygote,
-               .object = beside,
                .errnum = ENOENT,
-               .detail = "nor at " HATCHERY_ZYGOTE_INSTALL_PATH,
+               .detail = "it is neither " + places[0] + " nor " + places[1] + " nor " + places[2],
                .remedy = "install Hatchery, or set zygote_path"};
 }
 

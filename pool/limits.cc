@@ -227,6 +227,15 @@ Result<void> check_limits(const Limits& limits, Step step, std::string_view pref
   return {};
 }
 
+std::uint32_t reachable_cpus(const Limits& limits) {
+  if (limits.cpu_set.has_value()) {
+    const Result<std::vector<std::uint32_t>> cpus = parse_cpu_set(*limits.cpu_set);
+    if (cpus) return static_cast<std::uint32_t>(cpus->size());
+  }
+  const long online = ::sysconf(_SC_NPROCESSORS_ONLN);
+  return online < 1 ? usable_cpus() : std::max(static_cast<std::uint32_t>(online), usable_cpus());
+}
+
 std::vector<std::uint32_t> usable_cpu_numbers() {
   // The size doubles until the kernel's own mask fits: a cpu_set_t has room for 1,024 only.
   for (std::size_t cpus = 1024; cpus <= (1U << 20U); cpus *= 2) {

@@ -46,7 +46,6 @@ std::int64_t monotonic_ns() {
 Loop::Loop(LoopSetup setup)
     : setup_(std::move(setup)),
       host_name_(setup_.cgroups.name()),
-      cpus_(std::max(std::thread::hardware_concurrency(), 1U)),
       files_(setup_.config.store_bytes_max),
       submissions_(setup_.config.queue_max) {
   for (std::size_t i = 0; i < setup_.config.profiles.size(); ++i) {

@@ -155,7 +155,6 @@ class Loop {
 
   LoopSetup setup_;
   std::string host_name_;
-  const unsigned cpus_;
   FileStore files_;
   SubmissionQueue<Submission> submissions_;
   std::unique_ptr<Porter> porter_;

@@ -11,6 +11,7 @@
 #include "pool/file_transfer.h"
 #include "pool/loop.h"
 #include "pool/outcome.h"
+#include "pool/try_append.h"
 #include "workers/raw.h"
 #include "workers/syscall_policy.h"
 
@@ -31,7 +32,7 @@ constexpr int kDrainReadsMax = 16;
 void Loop::arm_limits(Slot& slot, Job& job, std::int64_t now_ns) {
   if (job.limits.wall_time) job.wall_due_ns = now_ns + job.limits.wall_time->count();
   if (job.limits.cpu_time)
-    job.cpu_due_ns = now_ns + std::max(job.limits.cpu_time->count() / cpus_, kCpuStepNs);
+    job.cpu_due_ns = now_ns + std::max(job.limits.cpu_time->count() / job.cpus, kCpuStepNs);
   job.health_due_ns = now_ns + kHealthNs;
   set_due(slot);
 }
@@ -50,12 +51,13 @@ void Loop::check_limits(Slot& slot, Job& job, std::int64_t now_ns) {
     job.cpu_due_ns = 0;
     const auto limit_ns = static_cast<std::uint64_t>(job.limits.cpu_time->count());
     std::uint64_t used_ns = slot.cgroup->cpu_ns().value_or(0);
-    if (used_ns + kCpuExactNs * cpus_ >= limit_ns) used_ns = slot.cgroup->cpu_ns(true).value_or(0);
+    if (used_ns + kCpuExactNs * job.cpus >= limit_ns)
+      used_ns = slot.cgroup->cpu_ns(true).value_or(0);
     if (used_ns >= limit_ns) {
       kill_job(slot, job, KillReason::kCpu);
     } else {
       // The earliest instant at which the limit can be reached, with every CPU busy on it.
-      const auto left_ns = static_cast<std::int64_t>((limit_ns - used_ns) / cpus_);
+      const auto left_ns = static_cast<std::int64_t>((limit_ns - used_ns) / job.cpus);
       job.cpu_due_ns = now_ns + std::max(left_ns, kCpuStepNs);
     }
   }
@@ -123,8 +125,9 @@ void Loop::drain_collector(Slot* slot, Job& job, Collector& collector) {
       return;
     }
     const std::uint64_t room = collector.bytes_max - collector.bytes.size();
-    collector.bytes.append(part, std::min<std::uint64_t>(room, static_cast<std::uint64_t>(got)));
-    if (static_cast<std::uint64_t>(got) > room) {
+    const std::uint64_t kept = std::min<std::uint64_t>(room, static_cast<std::uint64_t>(got));
+    collector.no_memory = !try_append(collector.bytes, {part, static_cast<std::size_t>(kept)});
+    if (static_cast<std::uint64_t>(got) > room || collector.no_memory) {
       collector.overflown = true;
       if (slot != nullptr) kill_job(*slot, job, KillReason::kOutput);
       return;
@@ -186,12 +189,14 @@ void Loop::collect(Slot& slot, Job& job) {
                                         .truncated = collector->overflown,
                                         .size = 0});
   for (Output& output : job.report.outputs) output.size = output.bytes.size();
+  std::uint64_t room = kReportBytesMax;
+  for (const Output& output : job.report.outputs) room -= std::min(output.size, room);
   if (job.spec.files_out.empty()) return finish_collecting(slot, job, {});
   slot.porter_busy = true;
   const SlotDirectories directories = directories_of(slot, job);
-  porter_->run([this, &slot, &job, directories] {
-    auto files =
-        std::make_shared<std::vector<Output>>(copy_out(job.spec.files_out, directories, files_));
+  porter_->run([this, &slot, &job, directories, room] {
+    auto files = std::make_shared<std::vector<Output>>(
+        copy_out(job.spec.files_out, directories, files_, room));
     post([this, &slot, &job, files] {
       slot.porter_busy = false;
       finish_collecting(slot, job, std::move(*files));

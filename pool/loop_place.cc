@@ -141,7 +141,8 @@ Result<UniqueFd> Loop::open_stream(Job& job, int number, const Stream& stream) {
   collector->fd = number;
   collector->name = asked.name;
   // One byte more would be the limit's end, so a stream of exactly the limit is whole.
-  collector->bytes_max = asked.bytes_max.value_or(job.limits.output_bytes.value_or(UINT64_MAX));
+  collector->bytes_max =
+      asked.bytes_max.value_or(job.limits.output_bytes.value_or(kOutputBytesMax));
   collector->pipe = UniqueFd(pipe_fds[0]);
   ::fcntl(collector->pipe.get(), F_SETFL, O_NONBLOCK);
   job.collectors.push_back(std::move(collector));

@@ -1,5 +1,6 @@
 // The life of a slot: started by the launcher, parked, lost, replaced, removed.
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -8,6 +9,8 @@
 #include <utility>
 
 #include "pool/loop.h"
+#include "pool/nearest_name.h"
+#include "pool/slot_plan.h"
 #include "workers/raw.h"
 #include "workers/selinux_label.h"
 
@@ -23,6 +26,7 @@ constexpr std::uint32_t kRemoveWaitMs = 5'000;
 constexpr std::uint64_t kNotWorthReclaiming = 1ULL << 20;
 /// What a job can pin in its slot for later jobs; more replaces the slot.
 constexpr std::uint64_t kIrreclaimableMax = 8ULL << 20;
+constexpr int kReclaimTriesMax = 8;
 /// From the order to start a slot to its first parked worker: far beyond any busy host.
 constexpr std::int64_t kStartNs = 30'000'000'000;
 
@@ -31,16 +35,47 @@ void send_signal(int pidfd, int number) {
   if (pidfd >= 0) ::syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0);
 }
 
-Error failure_error(const protocol::Failure& failure, const Profile& profile) {
-  std::string object = "profile \"" + profile.name + "\"";
+/// What an operator can do about a mount of the profile's that could not be made.
+std::string mount_remedy(const protocol::Failure& failure, const Profile& profile,
+                         const MountTexts& mount) {
+  const bool own_root = !profile.root_directory.empty();
+  if (failure.step == Step::kSlotMakeMountPoint || failure.step == Step::kSlotMakeSymlink ||
+      failure.step == Step::kSlotWriteFile)
+    return own_root ? "make " + quote(mount.target) + " in the root directory, which is read-only"
+                    : "nothing can be made in a read-only bind: make it on the host, below the "
+                      "source of that bind, or choose another target";
+  if (failure.step == Step::kSlotBind && failure.errnum == ENOENT)
+    return "give a source that exists, or make the bind optional";
+  if (failure.step == Step::kSlotBind && (failure.errnum == ENOTDIR || failure.errnum == EINVAL))
+    return "a directory goes onto a directory, and a file onto a file";
+  if (failure.step == Step::kSlotOwnInodes)
+    return "load overlayfs, or set share_inodes = true and read what it says";
+  return "see `hatchery doctor`";
+}
+
+/// Those whose index is a mount operation's.
+bool is_of_a_mount(Step step) {
+  return (step >= Step::kSlotMakeMountPoint && step <= Step::kSlotWriteFile) ||
+         step == Step::kSlotOwnInodes;
+}
+
+Error failure_error(const protocol::Failure& failure, const ProfileState& state) {
+  const Profile& profile = *state.profile;
+  const std::string of_profile = "of profile " + quote(profile.name);
+  const int index = is_of_a_mount(failure.step) ? failure.index : -1;
+  if (const auto mount = mount_texts(state.slot_plan.get(), index)) {
+    std::string object = quote(mount->target);
+    if (!mount->source.empty()) object = quote(mount->source) + " on " + object;
+    return errno_error(failure.step, object + " " + of_profile, failure.errnum,
+                       mount_remedy(failure, profile, *mount));
+  }
+  std::string object = of_profile;
   if (failure.index >= 0) object += " (item " + std::to_string(failure.index) + ")";
   const char* remedy = "see `hatchery doctor`";
   if (failure.step == Step::kSlotClone && failure.errnum == ENOSPC)
     remedy = "raise user.max_user_namespaces and the other user.max_*_namespaces";
-  if (failure.step == Step::kSlotMakeMountPoint && !profile.root_directory.empty())
-    remedy = "root_directory must hold proc, dev, tmp, w and the target of each bind";
-  if (failure.step == Step::kSlotOwnInodes)
-    remedy = "load overlayfs and run as root, or set share_inodes = true and read what it says";
+  if (failure.step == Step::kSlotMountRoot && !profile.root_directory.empty())
+    object = quote(profile.root_directory) + " " + object;
   return errno_error(failure.step, object, failure.errnum, remedy);
 }
 
@@ -90,7 +125,7 @@ void Loop::on_launcher_message(int result) {
     slot.start_answered = true;
     const protocol::Failure& failure = message->body.failure;
     if (failure.step != Step::kNone) {
-      slot_start_failed(slot, failure_error(failure, *profiles_[slot.profile].profile));
+      slot_start_failed(slot, failure_error(failure, profiles_[slot.profile]));
     } else {
       slot.zygote_pidfd = std::move(message->pidfd);
       if (slot.state == SlotState::kDead) send_signal(slot.zygote_pidfd.get(), SIGKILL);
@@ -204,7 +239,7 @@ void Loop::on_slot_message(Slot& slot, int result) {
   } else if (const auto* ended = std::get_if<protocol::Ended>(&message.body)) {
     on_ended(slot, *ended);
   } else if (const auto* failed = std::get_if<protocol::SetupFailed>(&message.body)) {
-    lose(slot, failure_error(failed->failure, *profiles_[slot.profile].profile));
+    lose(slot, failure_error(failed->failure, profiles_[slot.profile]));
   } else {
     lose(slot, Error{.step = Step::kReceiveMessage,
                      .object = "from the zygote of slot " + std::to_string(slot.number),
@@ -235,7 +270,13 @@ void Loop::on_parked(Slot& slot, const protocol::Parked& parked, std::vector<Uni
 void Loop::reclaim(Slot& slot) {
   slot.porter_busy = true;
   porter_->run([this, &slot] {
-    const std::uint64_t left = slot.cgroup->reclaim_leftover();
+    std::uint64_t left = slot.cgroup->reclaim_leftover();
+    // Page tables, System V segments and others are freed some RCU grace periods after their
+    // process. This waits for one (membarrier(2)).
+    for (int tries = 0; left > kIrreclaimableMax && tries < kReclaimTriesMax; ++tries) {
+      ::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+      left = slot.cgroup->reclaim_leftover();
+    }
     post([this, &slot, left] {
       slot.porter_busy = false;
       if (slot.state == SlotState::kDead) return bury(slot);

@@ -8,6 +8,23 @@
 namespace hatchery {
 namespace {
 
+const char* exec_remedy(int errnum) {
+  switch (errnum) {
+    case ENOENT:
+      return "check the name and PATH, and that the profile binds its directory and interpreter";
+    case EACCES:
+      return "it must be a regular file, executable for everybody, in directories open to "
+             "everybody";
+    case E2BIG:
+      return "shorten args and env, or raise limits.stack: the kernel takes a quarter of it, at "
+             "most 6 MiB, and 128 KiB for one string";
+    case ENOEXEC:
+      return "check that it is a program for this machine, or a script that begins with #!";
+    case ENOMEM: return "raise limits.memory or limits.address_space";
+    default: return "check that it is a program for this machine";
+  }
+}
+
 /// Before exec the worker is our code: what failed is the command, the directory, or ours.
 Outcome before_exec(Job& job) {
   const protocol::Failure& failure = job.ended.failure;
@@ -15,11 +32,7 @@ Outcome before_exec(Job& job) {
   Outcome outcome = Outcome::kInternalError;
   if (failure.step == Step::kWorkerExec) {
     error.object = job.spec.args[0];
-    error.remedy =
-        failure.errnum == ENOENT
-            ? "check the name and PATH, and that the profile binds its directory and interpreter"
-        : failure.errnum == EACCES ? "make it executable for everybody"
-                                   : "check that it is a program for this machine";
+    error.remedy = exec_remedy(failure.errnum);
     outcome = Outcome::kFileError;
   } else if (failure.step == Step::kWorkerChangeDirectory) {
     error.object = job.spec.working_directory;
@@ -37,6 +50,12 @@ bool limit_reached(const std::optional<Nanoseconds>& used,
   return used && limit && *used >= *limit;
 }
 
+const Collector* without_memory(const Job& job) {
+  for (const auto& collector : job.collectors)
+    if (collector->no_memory) return collector.get();
+  return nullptr;
+}
+
 Outcome by_exit(const Job& job) {
   const int status = job.ended.wait_status;
   if (WIFSIGNALED(status))
@@ -52,6 +71,11 @@ Outcome decide(Job& job) {
   if (report.forbidden_syscall) return Outcome::kForbiddenSyscall;
   if (job.killed == KillReason::kCancelled) return Outcome::kCancelled;
   if (report.oom_kills.value_or(0) > 0) return Outcome::kMemoryLimit;
+  if (const Collector* lost = without_memory(job)) {
+    job.report.error = errno_error(Step::kReceiveMessage, "output " + lost->name, ENOMEM,
+                                   "give the pool more memory, or lower limits.output");
+    return Outcome::kFileError;
+  }
   if (overflown || job.killed == KillReason::kOutput) return Outcome::kOutputLimit;
   if (job.killed == KillReason::kCpu || limit_reached(report.cpu_time, job.limits.cpu_time))
     return Outcome::kTimeLimit;

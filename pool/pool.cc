@@ -2,7 +2,10 @@
 #include "pool/pool.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -54,6 +57,20 @@ Result<void> check_label(const Profile& profile) {
   const Result<SlotLabel> label = slot_label(profile.selinux_type, 0);
   if (!label) return label.error();
   return {};
+}
+
+/// Whoever lacks them would hear of state directories and cgroups first, and mend those in vain.
+Result<void> check_privileges() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  if (::syscall(SYS_capget, &header, data) < 0) return {};
+  constexpr std::uint32_t kNeeded = 1U << CAP_SETUID | 1U << CAP_SETGID;
+  if ((data[0].effective & kNeeded) == kNeeded) return {};
+  return Error{.step = Step::kLeaseUid,
+               .errnum = EPERM,
+               .detail = "uid " + std::to_string(::geteuid()) +
+                         " may not give slots host uids of their own (user_namespaces(7))",
+               .remedy = "run as root"};
 }
 
 Result<void> check_open_files(const Limits& limits) {
@@ -173,8 +190,11 @@ class Pool::Impl {
     if (!limits) return std::move(limits).error();
     HATCHERY_TRY(check_controllers(*limits, loop.cgroups()));
     HATCHERY_TRY(check_open_files(*limits));
+    HATCHERY_TRY(check_arguments(spec, profile, *limits));
+    HATCHERY_TRY(check_collectors(spec, *limits));
     auto job = std::make_unique<Job>();
     job->limits = *std::move(limits);
+    job->cpus = reachable_cpus(job->limits);
     job->spec = std::move(spec);
     for (const int number : {0, 1, 2}) job->spec.fds.try_emplace(number, NullStream{});
     HATCHERY_TRY(open_streams(*job, loop.files(), loop.config()));
@@ -217,6 +237,8 @@ Pool::~Pool() { impl_->loop.stop(); }
 
 Result<std::unique_ptr<Pool>> Pool::create(PoolConfig config) {
   HATCHERY_TRY(config.validate());
+  HATCHERY_TRY(config.check_files());
+  HATCHERY_TRY(check_privileges());
   LoopSetup setup;
   Result<CgroupHost> cgroups = CgroupHost::find(config.cgroup_parent);
   if (!cgroups) return std::move(cgroups).error();

@@ -18,15 +18,17 @@ namespace hatchery {
 /// Handle of a submitted job, for cancel(). Unique within a pool.
 using JobTicket = std::uint64_t;
 
-/// A snapshot.
+/// A snapshot of counters that go on: they need not add up exactly while jobs come and go. Jobs of
+/// a group count one by one.
 struct PoolStats {
-  std::uint64_t submitted = 0;
-  std::uint64_t reported = 0;
-  std::uint32_t queued = 0;
-  std::uint32_t running = 0;
-  std::uint32_t slots_ready = 0;
-  std::uint32_t slots_total = 0;
-  /// Slots replaced because their zygote died, was stopped, or their reset failed.
+  std::uint64_t submitted = 0;    ///< Jobs accepted since the start.
+  std::uint64_t reported = 0;     ///< Of those, jobs whose report was delivered.
+  std::uint32_t queued = 0;       ///< Jobs accepted that do not run yet.
+  std::uint32_t running = 0;      ///< Jobs from the hand-over to the report.
+  std::uint32_t slots_ready = 0;  ///< Slots with a parked worker, waiting for a job.
+  std::uint32_t slots_total = 0;  ///< All slots, with those that start, run, reset or are removed.
+  /// Slots given up since the start because their zygote died or was stopped, or their set-up or
+  /// reset failed; idle slots that were retired don't count.
   std::uint64_t slots_replaced = 0;
 };
 

@@ -1,7 +1,11 @@
 // Reports as JSON lines.
+#include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include "pool/job_json.h"
 #include "pool/utf8.h"
@@ -87,19 +91,89 @@ std::string open_text(const json::object& object) {
   return text;
 }
 
+/// Bytes that a byte of well-formed UTF-8 takes in a JSON string.
+std::size_t escaped_size(char byte) {
+  switch (byte) {
+    case '"':
+    case '\\':
+    case '\b':
+    case '\f':
+    case '\n':
+    case '\r':
+    case '\t': return 2;
+    default: return static_cast<unsigned char>(byte) < 0x20 ? 6 : 1;
+  }
+}
+
+/// Size of the bytes in a JSON string; absent when they are better not written as text. A zero byte
+/// is UTF-8 and takes six bytes as \u0000: text that would more than double is no text that anybody
+/// reads, and base64 takes four bytes for three.
+std::optional<std::size_t> size_as_text(std::string_view bytes) {
+  std::size_t size = 0;
+  for (const char byte : bytes) {
+    size += escaped_size(byte);
+    if (size > 2 * bytes.size()) return std::nullopt;
+  }
+  return is_utf8(bytes) ? std::optional(size) : std::nullopt;
+}
+
+void append_escaped(std::string_view bytes, std::string& text) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::size_t plain = 0;  // Bytes up to here are in `text`.
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    const char byte = bytes[at];
+    if (escaped_size(byte) == 1) continue;
+    text += bytes.substr(plain, at - plain);
+    plain = at + 1;
+    text += '\\';
+    switch (byte) {
+      case '"':
+      case '\\': text += byte; break;
+      case '\b': text += 'b'; break;
+      case '\f': text += 'f'; break;
+      case '\n': text += 'n'; break;
+      case '\r': text += 'r'; break;
+      case '\t': text += 't'; break;
+      default:
+        text += "u00";
+        text += kDigits[static_cast<unsigned char>(byte) >> 4U];
+        text += kDigits[static_cast<unsigned char>(byte) & 15U];
+    }
+  }
+  text += bytes.substr(plain);
+}
+
+/// Room for the rest of an output, and for what follows the last.
+constexpr std::size_t kAroundOutput = 4096;
+
+/// In parts, so that there is never a second copy of the whole.
+void append_base64(std::string_view bytes, std::string& text) {
+  constexpr std::size_t kPart = std::size_t{3} << 16U;
+  for (; !bytes.empty(); bytes.remove_prefix(std::min(bytes.size(), kPart)))
+    text += base64_encode(bytes.substr(0, kPart));
+}
+
 /// Written by hand around the contents: these may be larger than a json::string holds, and are
 /// copied once less.
 void append_output(const Output& output, std::string& text) {
+  const std::optional<std::size_t> text_size = size_as_text(output.bytes);
+  // At once: growing by doubling would need up to thrice the memory.
+  const std::size_t size = text_size.value_or((output.bytes.size() + 2) / 3 * 4);
+  if (size > text.capacity() - text.size()) text.reserve(text.size() + size + kAroundOutput);
   text += open_text({{"name", text_value(output.name)},
                      {"size", output.size},
                      {"truncated", output.truncated},
                      {"error", error_value(output.error)}});
   if (!output.stored.empty()) {
     text += ",\"stored\":" + json::serialize(json::string_view(output.stored));
-  } else if (is_utf8(output.bytes)) {
-    text += ",\"text\":" + json::serialize(json::string_view(output.bytes));
+  } else if (text_size.has_value()) {
+    text += ",\"text\":\"";
+    append_escaped(output.bytes, text);
+    text += '"';
   } else {
-    text += ",\"base64\":\"" + base64_encode(output.bytes) + '"';
+    text += ",\"base64\":\"";
+    append_base64(output.bytes, text);
+    text += '"';
   }
   text += '}';
 }

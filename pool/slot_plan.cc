@@ -183,6 +183,23 @@ std::string encode_slot_plan(const Profile& profile, const CompiledPolicy& polic
   return writer.finish(header, policy.instructions);
 }
 
+std::optional<MountTexts> mount_texts(int plan_fd, int index) {
+  protocol::SlotPlan header{};
+  MountOp op{};
+  const auto at = [](std::uint64_t offset) { return static_cast<off_t>(offset); };
+  if (index < 0 || ::pread(plan_fd, &header, sizeof header, 0) != sizeof header ||
+      static_cast<std::uint32_t>(index) >= header.mounts_count ||
+      ::pread(plan_fd, &op, sizeof op,
+              at(header.mounts + static_cast<std::uint64_t>(index) * sizeof op)) != sizeof op)
+    return std::nullopt;
+  const auto text = [&](std::uint32_t offset) {
+    char bytes[PATH_MAX] = {};
+    const ssize_t size = ::pread(plan_fd, bytes, sizeof bytes - 1, at(offset));
+    return size > 0 ? std::string(bytes) : std::string();
+  };
+  return MountTexts{op.kind == MountKind::kBind ? text(op.source) : "", text(op.target)};
+}
+
 Result<UniqueFd> sealed_memfd(const char* name, const std::string& bytes) {
   UniqueFd fd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd.valid()) return errno_error(Step::kCreateMemfd, name, errno);

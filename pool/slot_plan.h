@@ -2,6 +2,7 @@
 // sealed memfd made once a profile. Runs in: pool. Thread: any.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "core/fd.h"
@@ -18,5 +19,12 @@ std::string encode_slot_plan(const Profile& profile, const CompiledPolicy& polic
 
 /// A memfd with these bytes that nobody can change any more.
 Result<UniqueFd> sealed_memfd(const char* name, const std::string& bytes);
+
+/// What operation `index` of the plan in `plan_fd` mounts, for messages; absent when there is none.
+struct MountTexts {
+  std::string source;  ///< "" where the kind has none, or it is content.
+  std::string target;
+};
+std::optional<MountTexts> mount_texts(int plan_fd, int index);
 
 }  // namespace hatchery

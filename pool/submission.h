@@ -37,6 +37,7 @@ struct Collector {
   UniqueFd pipe;  ///< Read end, non-blocking.
   std::string bytes = {};
   bool overflown = false;
+  bool no_memory = false;  ///< The pool had none for what came.
   bool at_end = false;
   std::unique_ptr<Completion> readable = {};
 };
@@ -62,6 +63,7 @@ struct Job {
   UniqueFd listener;
   std::vector<UniqueFd> held;  ///< Copies of its pipes' ends, until its end is recorded.
   std::unique_ptr<Completion> notified;
+  std::uint32_t cpus = 1;  ///< It can use so many at once.
   KillReason killed = KillReason::kNone;
   bool handed_over = false;
   bool process_seen_dead = false;

@@ -122,6 +122,31 @@ TEST_F(SlotCgroupTest, CountsCpuTimeOfItsMembersSinceBegin) {
   EXPECT_EQ(slot->figures().cpu_ns, 0U) << "nothing ran since";
 }
 
+TEST_F(SlotCgroupTest, BytesOfIoAreAbsentWhereTheKernelCountsNone) {
+  bool counted = false;
+  for (const CgroupHierarchy& hierarchy : host.hierarchies) counted |= counts_io(hierarchy);
+  slot->begin();
+  const CgroupFigures figures = slot->figures();
+  EXPECT_EQ(figures.io_read_bytes.has_value(), counted);
+  EXPECT_EQ(figures.io_write_bytes.has_value(), counted);
+}
+
+TEST(CgroupHierarchy, CountsIoOnlyWhereItsRootNamesADevice) {
+  std::string directory = ::testing::TempDir() + "hatchery-blkio-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  const std::string file = directory + "/blkio.throttle.io_service_bytes_recursive";
+  CgroupHierarchy hierarchy{.mount = directory, .parent = "", .controllers = {"blkio"}};
+  EXPECT_FALSE(counts_io(hierarchy));
+  std::ofstream(file) << "Total 0\n";
+  EXPECT_FALSE(counts_io(hierarchy));
+  std::ofstream(file) << "254:0 Read 0\n254:0 Write 4096\n254:0 Total 4096\nTotal 4096\n";
+  EXPECT_TRUE(counts_io(hierarchy));
+  hierarchy.controllers = {"cpu"};
+  EXPECT_FALSE(counts_io(hierarchy));
+  EXPECT_TRUE(counts_io({.mount = directory, .parent = "", .v2 = true, .controllers = {"io"}}));
+  EXPECT_EQ(::unlink(file.c_str()) + ::rmdir(directory.c_str()), 0);
+}
+
 TEST_F(SlotCgroupTest, RemovesItselfTogetherWithLiveMembers) {
   int go_fd = -1;
   const pid_t pid = start_member(go_fd);

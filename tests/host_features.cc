@@ -49,6 +49,8 @@ struct Program {
 constexpr Program kPrograms[] = {
     {"gcc", "/usr/bin/gcc"},   {"gxx", "/usr/bin/g++"},     {"python3", "/usr/bin/python3"},
     {"java", "/usr/bin/java"}, {"javac", "/usr/bin/javac"}, {"perl", "/usr/bin/perl"},
+    {"bash", "/bin/bash"},     {"go", "/usr/bin/go"},       {"rustc", "/usr/bin/rustc"},
+    {"node", "/usr/bin/node"}, {"fpc", "/usr/bin/fpc"},
 };
 
 /// Probed once a program: it clones children and makes groups.

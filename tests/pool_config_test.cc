@@ -334,7 +334,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadToml{"[[profile]]\n[profile.defaults]\ncpu_set = \"8191\"",
                 "f.toml:3:11: profile[0].defaults.cpu_set", "this machine doesn't have"},
         BadToml{"[[profile]]\n[profile.maximums]\nmemory = \"64MiB\"",
-                "f.toml:1:1: profile[0].defaults.memory", "lower the default"},
+                "f.toml:3:10: profile[0].maximums.memory", "lower the default"},
         BadToml{"[[profile]]\n[profile.defaults]\nmemory_soft = \"1GiB\"",
                 "f.toml:3:15: profile[0].defaults.memory_soft", "above memory, 512MiB"},
         BadToml{"[[profile]]\ndefaults = 1", "f.toml:2:12: profile[0].defaults",

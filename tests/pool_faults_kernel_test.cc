@@ -171,8 +171,9 @@ TEST_P(OwnRootFaults, AnOperatorsRootWithoutAMountPointIsRefusedWithTheRemedy) {
   fs::remove(root_ / "w");
   const auto refused = Pool::create(config);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().step, Step::kSlotMakeMountPoint);
-  EXPECT_THAT(refused.error().message(), ::testing::HasSubstr("must hold proc, dev, tmp, w"));
+  EXPECT_EQ(refused.error().step, Step::kValidateConfig) << "before any slot is started";
+  EXPECT_THAT(refused.error().message(), ::testing::HasSubstr(root_ / "w"));
+  EXPECT_THAT(refused.error().message(), ::testing::HasSubstr("make it"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Step, OwnRootFaults, ::testing::Values(Step::kSlotMountTmpfs), test_name);

@@ -206,26 +206,5 @@ TEST_F(PoolIsolation, AProfileThatDemandsALabelIsRefusedWithoutSelinux) {
   EXPECT_EQ(refused.error().step, Step::kSelinuxLabel);
 }
 
-TEST_F(PoolIsolation, RuntimesOfDebianRunAsPackaged) {
-  const struct {
-    const char* feature;
-    std::string script;
-  } runtimes[] = {
-      {"gcc", "echo 'int main(){return 0;}' >a.c && gcc -O2 a.c -o a && ./a"},
-      {"gxx",
-       "echo '#include <iostream>\nint main(){std::cout<<1;}' >a.cc && g++ a.cc -o a && ./a"},
-      {"python3", "python3 -c 'import ssl, json, sqlite3; print(1)'"},
-      {"java", "java -version"},
-      {"javac",
-       "echo 'class A { public static void main(String[] a) {} }' >A.java && javac A.java && java "
-       "A"},
-  };
-  for (const auto& runtime : runtimes) {
-    if (!missing_feature(runtime.feature).empty()) continue;
-    const Report report = run_shell(runtime.script, {.processes = 256});
-    EXPECT_EQ(report.outcome, Outcome::kAccepted) << runtime.feature << ": " << describe(report);
-  }
-}
-
 }  // namespace
 }  // namespace hatchery::testing

@@ -421,12 +421,34 @@ TEST(ReportToJson, OutputsAreLosslessWhateverTheirBytes) {
   ASSERT_EQ(outputs.size(), contents.size());
   for (std::size_t index = 0; index < contents.size(); ++index) {
     const json::object& output = outputs[index].as_object();
-    EXPECT_EQ(output.contains("text"), is_utf8(contents[index]));
+    EXPECT_LE(json::serialize(output).size(), 200 + 2 * contents[index].size());
+    if (!is_utf8(contents[index])) {
+      EXPECT_FALSE(output.contains("text"));
+    }
     EXPECT_NE(output.contains("text"), output.contains("base64"));
     const std::string bytes = output.contains("text")
                                   ? std::string(output.at("text").as_string())
                                   : *base64_decode(output.at("base64").as_string());
     EXPECT_EQ(bytes, contents[index]) << index;
+  }
+}
+
+TEST(ReportToJson, OutputIsTextUnlessEscapingMoreThanDoublesIt) {
+  const std::vector<std::pair<std::string, bool>> cases = {
+      {"", true},
+      {"plain\n", true},
+      {std::string(1000, '\n'), true},
+      {std::string(1000, '"'), true},
+      {"\x1b[31merror\x1b[0m: coloured\n", true},
+      {std::string("a\0bcde", 6), true},
+      {std::string("a\0b", 3), false},
+      {std::string(1000, '\0'), false},
+      {"\x01", false}};
+  for (const auto& [bytes, is_text] : cases) {
+    Report report;
+    report.outputs.push_back(Output{.name = "o", .bytes = bytes, .size = bytes.size()});
+    const json::object output = parsed(report).at("outputs").at(0).as_object();
+    EXPECT_EQ(output.contains("text"), is_text) << bytes.size() << " " << bytes.substr(0, 10);
   }
 }
 

@@ -2,6 +2,8 @@
 // are filled from its profile and never above its maximums.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include <limits>
 
@@ -260,6 +262,24 @@ TEST(EffectiveLimits, RefusesWhatIsOutOfRangeOrAboveTheMaximum) {
     EXPECT_THAT(limits.error().message(), HasSubstr(bad.message));
     EXPECT_FALSE(limits.error().remedy.empty());
   }
+}
+
+TEST(ReachableCpus, AreAllOnlineWhateverOurOwnAffinity) {
+  cpu_set_t before;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof before, &before), 0);
+  std::size_t first = 0;
+  while (!CPU_ISSET(first, &before)) ++first;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(first, &one);
+  ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+  const std::uint32_t usable = usable_cpus();
+  const std::uint32_t reachable = reachable_cpus({});
+  ASSERT_EQ(::sched_setaffinity(0, sizeof before, &before), 0);
+  EXPECT_EQ(usable, 1U);
+  EXPECT_EQ(reachable, static_cast<std::uint32_t>(::sysconf(_SC_NPROCESSORS_ONLN)));
+  EXPECT_EQ(reachable_cpus({.cpu_set = "0"}), 1U);
+  EXPECT_EQ(reachable_cpus({.cpu_set = "0-2,5"}), 4U);
 }
 
 }  // namespace

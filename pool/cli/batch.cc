@@ -142,6 +142,7 @@ class Batch {
   Result<void> read_all();
   Result<void> read_more();
   void take_line();
+  std::string line_name() const { return parts_.input_name + ":" + std::to_string(line_number_); }
   void refuse(const Error& error);
   void submit_next();
   bool wait(int fd, int timeout_ms);
@@ -181,7 +182,7 @@ Result<void> Batch::read_all() {
       case LineReader::Next::kNeedInput: HATCHERY_TRY(read_more()); break;
       case LineReader::Next::kTooLong:
         ++line_number_;
-        refuse(Error{Step::kValidateJob, "line", 0, "is longer than 64 MiB",
+        refuse(Error{Step::kValidateJob, line_name(), 0, "is longer than 64 MiB",
                      "put large inputs into files"});
         break;
       case LineReader::Next::kLine:
@@ -200,8 +201,7 @@ Result<void> Batch::read_more() {
 
 void Batch::take_line() {
   if (line_.find_first_not_of(" \t\r") == std::string::npos) return;
-  Result<JobSpec> spec =
-      job_from_json(line_, parts_.input_name + ":" + std::to_string(line_number_));
+  Result<JobSpec> spec = job_from_json(line_, line_name());
   if (!spec) {
     refuse(spec.error());
     return;

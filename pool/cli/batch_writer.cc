@@ -1,12 +1,17 @@
 #include "pool/cli/batch_writer.h"
 
 #include <boost/json.hpp>
+#include <cerrno>
+#include <new>
 
 #include "pool/job_json.h"
 #include "pool/utf8.h"
 
 namespace hatchery::cli {
 namespace {
+
+/// Lines are written together up to here: a system call for each would cost more than most lines.
+constexpr std::size_t kWriteBytes = std::size_t{1} << 20;
 
 /// Messages may quote what the user wrote, which need not be UTF-8; JSON must be.
 std::string json_text(const std::string& text) {
@@ -17,6 +22,18 @@ std::string refused_json(const RefusedLine& line) {
   std::string json = "{\"line\":" + std::to_string(line.line_number);
   if (!line.id.empty()) json += ",\"id\":" + json_text(line.id);
   return json + ",\"error\":" + json_text(line.error) + "}";
+}
+
+/// There is memory for the outputs, but not for their JSON as well.
+void drop_outputs(Report& report) {
+  const Error error = errno_error(Step::kWriteFile, "the report's outputs", ENOMEM,
+                                  "give the command more memory, or run fewer jobs at once");
+  for (Output& output : report.outputs) {
+    output.bytes = {};
+    if (!output.error) output.error = error;
+  }
+  if (!report.error) report.error = error;
+  if (report.outcome == Outcome::kAccepted) report.outcome = Outcome::kFileError;
 }
 
 }  // namespace
@@ -69,47 +86,64 @@ void BatchWriter::run() {
       if (items_.empty()) return;
       items.swap(items_);
     }
-    write_items(items);
+    write_items(std::move(items));
   }
 }
 
-void BatchWriter::write_items(const std::vector<Item>& items) {
+void BatchWriter::write_items(std::vector<Item> items) {
   std::string text;
   std::uint64_t lines = 0;
-  for (const Item& item : items) {
-    std::string line = format(item);
-    if (!ordered_) {
+  const auto add = [&](std::string line) {
+    ++lines;
+    if (text.empty())
+      text = std::move(line);
+    else
       text += line;
-      ++lines;
-      continue;
-    }
-    waiting_lines_.emplace(item.sequence, std::move(line));
+    if (text.size() < kWriteBytes) return;
+    write(text);
+    text = {};
+  };
+  for (Item& item : items) {
+    const std::uint64_t sequence = item.sequence;
+    std::string line = format(std::move(item));
+    if (ordered_)
+      waiting_lines_.emplace(sequence, std::move(line));
+    else
+      add(std::move(line));
   }
   while (!waiting_lines_.empty() && waiting_lines_.begin()->first == next_sequence_) {
-    text += waiting_lines_.begin()->second;
+    add(std::move(waiting_lines_.begin()->second));
     waiting_lines_.erase(waiting_lines_.begin());
     ++next_sequence_;
-    ++lines;
   }
-  if (!failed_ && !text.empty()) {
-    const int errnum = write_all(fd_, text);
-    if (errnum != 0) {
-      error_ = errno_error(Step::kWriteFile, "output", errnum);
-      failed_ = true;
-    }
-  }
+  write(text);
   written_ += lines;
   if (in_flight() <= wake_at_ || failed_) progress_.signal();
 }
 
-std::string BatchWriter::format(const Item& item) {
+void BatchWriter::write(const std::string& text) {
+  if (failed_ || text.empty()) return;
+  const int errnum = write_all(fd_, text);
+  if (errnum == 0) return;
+  error_ = write_error("the reports", errnum);
+  failed_ = true;
+}
+
+std::string BatchWriter::format(Item item) {
   if (const auto* refused = std::get_if<RefusedLine>(&item.content)) {
     summary_.add_refused();
     return refused_json(*refused) + "\n";
   }
-  const auto& report = std::get<Report>(item.content);
+  auto report = std::get<Report>(std::move(item.content));
+  std::string line;
+  try {
+    line = report_to_json(report);
+  } catch (const std::bad_alloc&) {
+    drop_outputs(report);
+    line = report_to_json(report);
+  }
   summary_.add(report);
-  return report_to_json(report) + "\n";
+  return line += '\n';
 }
 
 }  // namespace hatchery::cli

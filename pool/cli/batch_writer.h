@@ -69,8 +69,9 @@ class BatchWriter {
 
   void put_item(Item item);
   void run();
-  void write_items(const std::vector<Item>& items);
-  std::string format(const Item& item);
+  void write_items(std::vector<Item> items);
+  std::string format(Item item);
+  void write(const std::string& text);
 
   const int fd_;
   const bool ordered_;

@@ -1,5 +1,6 @@
 #include "pool/cli/common.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
@@ -11,6 +12,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/check.h"
+#include "pool/cli/exit_status.h"
 #include "pool/nearest_name.h"
 
 namespace hatchery::cli {
@@ -38,9 +41,42 @@ std::string without_controls(std::string_view text) {
 
 void print_error(std::string_view text) { spdlog::error("{}", without_controls(text)); }
 
+int hold_standard_streams() noexcept {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    const int access = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+    // open(2) returns the lowest free number, and all below are taken by now. Not close-on-exec,
+    // like any standard stream.
+    const int opened = ::open("/dev/null", access);  // NOLINT(android-cloexec-open)
+    if (opened < 0) return errno;
+    HATCHERY_CHECK(opened == fd);
+  }
+  return 0;
+}
+
 void print_error(const Error& error) { print_error(error.message()); }
 
 void print_note(std::string_view text) { spdlog::info("{}", text); }
+
+int print_result(std::string_view text, int status) {
+  const int errnum = write_all(STDOUT_FILENO, text);
+  if (errnum == 0) return status;
+  print_error(write_error("standard output", errnum));
+  return kExitFileError;
+}
+
+Error write_error(std::string_view object, int errnum) {
+  const char* remedy = "";
+  switch (errnum) {
+    case EBADF:
+      remedy = "it is closed, or not open for writing: redirect it to a file or /dev/null";
+      break;
+    case ENOSPC:
+    case EDQUOT: remedy = "free some space there, or write somewhere else"; break;
+    default: break;
+  }
+  return errno_error(Step::kWriteFile, object, errnum, remedy);
+}
 
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
 
@@ -91,6 +127,13 @@ int write_all(int fd, std::string_view bytes) noexcept {
     ::poll(&waiting, 1, -1);
   }
   return 0;
+}
+
+std::string value_error_text(const Error& error) {
+  std::string text = error.object;
+  if (!text.empty()) text += ' ';
+  text += error.detail;
+  return error.remedy.empty() ? text : text + "; " + error.remedy;
 }
 
 std::string unknown_argument_text(const CLI::App& verb, const std::string& argument) {

@@ -12,11 +12,20 @@
 
 namespace hatchery::cli {
 
+/// Opens /dev/null on each of 0, 1 and 2 that is closed, so that no file of ours ever gets such a
+/// number; the wrong way round, so that reading or writing it still fails with EBADF, as it would
+/// for a program started alone. First thing in main(). 0, or the errno.
+int hold_standard_streams() noexcept;
+
 /// "hatchery: text" on stderr.
 void print_error(std::string_view text);
 void print_error(const Error& error);
 /// The same, for what is no error.
 void print_note(std::string_view text);
+
+/// Writes a verb's result to stdout. Returns `status`, or the one of a file error after its
+/// message.
+int print_result(std::string_view text, int status);
 
 /// Whether stderr is a terminal: for progress lines and colour.
 bool stderr_is_terminal();
@@ -52,6 +61,12 @@ class WakeUp {
 
 /// Writes all of `bytes`, whatever the kernel takes at once. 0, or the errno.
 int write_all(int fd, std::string_view bytes) noexcept;
+
+/// What an option's check() says of a value: "\"abc\" is not a duration; give …".
+std::string value_error_text(const Error& error);
+
+/// A write to `object` that failed, with the remedy for the usual reasons.
+Error write_error(std::string_view object, int errnum);
 
 /// For a message about an argument that `verb` does not know: what it is, and the likely meaning.
 std::string unknown_argument_text(const CLI::App& verb, const std::string& argument);

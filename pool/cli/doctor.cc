@@ -103,21 +103,14 @@ std::string doctor_json(const std::vector<HostFeatureGroup>& groups) {
   return boost::json::serialize(result) + "\n";
 }
 
-int print(const std::string& text, int status) {
-  const int errnum = write_all(STDOUT_FILENO, text);
-  if (errnum == 0) return status;
-  print_error(errno_error(Step::kWriteFile, "standard output", errnum));
-  return kExitFileError;
-}
-
 int doctor_verb(const DoctorOptions& options) {
-  if (options.print_config) return print(config_to_toml(PoolConfig{}), kExitSuccess);
+  if (options.print_config) return print_result(config_to_toml(PoolConfig{}), kExitSuccess);
   const std::vector<HostFeatureGroup> groups = probe_host();
   const int status = host_suffices(groups) ? kExitSuccess : kExitFailure;
-  if (options.json) return print(doctor_json(groups), status);
+  if (options.json) return print_result(doctor_json(groups), status);
   // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread.
   const bool colour = ::isatty(STDOUT_FILENO) == 1 && ::getenv("NO_COLOR") == nullptr;
-  return print(doctor_text(groups, colour), status);
+  return print_result(doctor_text(groups, colour), status);
 }
 
 constexpr const char* kExamples =

@@ -13,6 +13,23 @@ int file_error_status(const Report& report) {
   return errnum == ENOENT || errnum == ENOTDIR ? kExitNotFound : kExitNotExecutable;
 }
 
+/// A mount that fails so names a path that isn't there or can't be made: the profile is wrong, and
+/// not the host.
+bool is_of_a_path(int errnum) {
+  switch (errnum) {
+    case EACCES:
+    case EINVAL:  // move_mount(2): a file onto a directory, or the reverse.
+    case EEXIST:
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ENOENT:
+    case ENOTDIR:
+    case EROFS: return true;
+    default: return false;
+  }
+}
+
 }  // namespace
 
 int exit_status_of(const Report& report) {
@@ -35,6 +52,11 @@ int exit_status_of(const Report& report) {
 
 int exit_status_of(const Error& error) {
   switch (error.step) {
+    case Step::kSlotMountRoot:
+    case Step::kSlotMakeMountPoint:
+    case Step::kSlotBind:
+    case Step::kSlotMakeSymlink:
+    case Step::kSlotWriteFile: return is_of_a_path(error.errnum) ? kExitUsage : kExitHost;
     case Step::kParseConfig:
     case Step::kValidateConfig:
     case Step::kValidateJob:

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,7 @@ constexpr const char* kFooter =
     "  hatchery doctor\n"
     "  hatchery run --cpu-time 1s --memory 64MiB -- ./program\n"
     "  hatchery batch jobs.jsonl > reports.jsonl\n"
-    "  hatchery judge deploy/samples/sum\n"
+    "  hatchery judge deploy/samples/addition\n"
     "\n"
     "`hatchery VERB --help` says more about a verb.";
 
@@ -96,7 +97,11 @@ int explain_extras(const CLI::App& app) {
 
 /// Help and version end well; all else is wrong usage.
 int explain(const CLI::App& app, const CLI::ParseError& error) {
-  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
+    std::ostringstream text;
+    app.exit(error, text, text);
+    return print_result(text.str(), kExitSuccess);
+  }
   const CLI::App& verb = parsed_verb(app);
   const bool no_verb = &verb == &app && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
   if (no_verb || dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
@@ -135,6 +140,7 @@ int run_command(int argc, char** argv) {
 int main(int argc, char** argv) {
   // A closed pipe is an error of write(2), with a message, and not a silent death.
   ::signal(SIGPIPE, SIG_IGN);
+  if (hatchery::cli::hold_standard_streams() != 0) return hatchery::cli::kExitHost;
   try {
     hatchery::cli::set_up_messages();
     return hatchery::cli::run_command(argc, argv);

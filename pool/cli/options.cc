@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "pool/cli/common.h"
 #include "pool/limits.h"
 #include "pool/nearest_name.h"
 
@@ -106,6 +107,21 @@ Result<std::string> real_path(const std::string& path, const char* remedy) {
   return std::string(real.get());
 }
 
+/// An error of a value that came from an option names the option: its user has no profile[0].
+Error with_option_names(Error error, const PoolOptions& options, const PoolConfig& config) {
+  for (std::size_t index = 0; index < config.profiles.size(); ++index) {
+    const std::string prefix = "profile[" + std::to_string(index) + "].";
+    const std::size_t first = config.profiles[index].binds.size() - options.binds.size();
+    for (std::size_t i = 0; i < options.binds.size(); ++i) {
+      const std::string bind = prefix + "bind[" + std::to_string(first + i) + "].";
+      if (error.object.starts_with(bind)) error.object = "--bind " + quote(options.binds[i]);
+    }
+    if (!options.root_directory.empty() && error.object == prefix + "root_directory")
+      error.object = "--root";
+  }
+  return error;
+}
+
 }  // namespace
 
 void add_pool_options(CLI::App& verb, PoolOptions& options) {
@@ -134,7 +150,8 @@ void add_pool_options(CLI::App& verb, PoolOptions& options) {
       ->type_name("FILE")
       ->group(kGroup);
   verb.add_option("--refused-call", options.refused_call,
-                  "What the built-in policy does to a refused call: it fails (default) or kills")
+                  "What the built-in policy does to a refused call: it fails (default) or kills;\n"
+                  "clone3 and io_uring_* fail with ENOSYS either way: programs probe them")
       ->check(CLI::IsMember({"errno", "kill"}).description(""))
       ->type_name("errno|kill")
       ->group(kGroup);
@@ -158,8 +175,7 @@ void add_limit_options(CLI::App& verb, Limits& limits) {
       Limits scratch;
       const Result<void> result = set_limit(scratch, key, text);
       if (result) return {};
-      const Error& error = result.error();
-      return error.detail + (error.remedy.empty() ? "" : "; " + error.remedy);
+      return value_error_text(result.error());
     };
     verb.add_option_function<std::string>(flag_of(field.key), store, field.meaning)
         ->check(check)
@@ -176,7 +192,11 @@ Result<void> set_limit(Limits& limits, std::string_view key, const std::string& 
   Limits alone;
   if (field->kind == LimitKind::kCpuRate) alone.cpu_rate = limits.cpu_rate;
   if (field->kind == LimitKind::kCpuSet) alone.cpu_set = limits.cpu_set;
-  return check_limits(alone, Step::kValidateJob, "");
+  Result<void> checked = check_limits(alone, Step::kValidateJob, "");
+  if (checked) return {};
+  Error error = std::move(checked).error();
+  error.object.clear();  // The detail has the value; the key is the caller's to say.
+  return error;
 }
 
 Result<BindMount> parse_bind(const std::string& text) {
@@ -226,7 +246,9 @@ Result<PoolConfig> pool_config(const PoolOptions& options) {
     binds.push_back(*std::move(bind));
   }
   for (Profile& profile : config.profiles) apply_to_profile(resolved, binds, profile);
-  HATCHERY_TRY(config.validate());
+  Result<void> valid = config.validate();
+  if (valid) valid = config.check_files();
+  if (!valid) return with_option_names(std::move(valid).error(), resolved, config);
   return config;
 }
 

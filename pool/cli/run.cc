@@ -118,7 +118,6 @@ Result<Stream> lend_descriptor(int fd) {
 Result<Stream> make_stdin(const RunOptions& options) {
   if (options.stdin_path == "none") return Stream(NullStream{});
   if (!options.stdin_path.empty()) return Stream(HostFileStream{options.stdin_path});
-  if (::fcntl(STDIN_FILENO, F_GETFD) < 0) return Stream(NullStream{});
   return lend_descriptor(STDIN_FILENO);
 }
 
@@ -168,8 +167,6 @@ Result<void> connect_output(int fd, const std::string& path, const RunOptions& o
     if (!created) return std::move(created).error();
     file = *std::move(created);
     target = file.get();
-  } else if (::fcntl(fd, F_GETFD) < 0) {
-    return {};  // Closed for us, /dev/null for the job.
   } else if (options.direct) {
     Result<Stream> lent = lend_descriptor(fd);
     if (!lent) return std::move(lent).error();
@@ -226,15 +223,17 @@ int wait_for_end(const ReportBox& box, const Interrupts& interrupts, Pool& pool,
 }
 
 /// What the pump saw is part of the outcome: the pool only knows that the job was cancelled, or
-/// that it ended by itself with too much in the pipe.
-void apply_overflow(const StreamPump& pump, Report& report) {
-  if (!pump.overflowed()) return;
-  switch (report.outcome) {
-    case Outcome::kAccepted:
-    case Outcome::kNonzeroExit:
-    case Outcome::kSignalled:
-    case Outcome::kCancelled: report.outcome = Outcome::kOutputLimit; return;
-    default: return;
+/// that it ended by itself, of SIGPIPE perhaps, with too much in the pipe or with nobody to take
+/// it.
+void apply_pump(const StreamPump& pump, Report& report) {
+  const Outcome outcome = report.outcome;
+  const bool by_itself = outcome == Outcome::kAccepted || outcome == Outcome::kNonzeroExit ||
+                         outcome == Outcome::kSignalled;
+  if (pump.error().has_value()) {
+    if (!report.error.has_value()) report.error = pump.error();
+    if (by_itself) report.outcome = Outcome::kFileError;
+  } else if (pump.overflowed() && (by_itself || outcome == Outcome::kCancelled)) {
+    report.outcome = Outcome::kOutputLimit;
   }
 }
 
@@ -254,7 +253,7 @@ Result<void> write_json(const RunOptions& options, const RunFiles& files, const 
   if (options.json_path.empty()) return {};
   const int fd = files.json_file.valid() ? files.json_file.get() : STDERR_FILENO;
   const int errnum = write_all(fd, report_to_json(report) + "\n");
-  if (errnum != 0) return errno_error(Step::kWriteFile, quote(options.json_path), errnum);
+  if (errnum != 0) return write_error(quote(options.json_path), errnum);
   return {};
 }
 
@@ -272,12 +271,11 @@ void print_end(const RunOptions& options, const Report& report, const Limits& li
 
 Result<int> finish_run(const RunOptions& options, const RunFiles& files, const Limits& limits,
                        const StreamPump& pump, Report report, int interrupted) {
-  apply_overflow(pump, report);
+  apply_pump(pump, report);
   print_end(options, report, limits, pump);
   HATCHERY_TRY(write_files_out(files, report));
   HATCHERY_TRY(write_json(options, files, report));
   if (interrupted != 0) return kExitSignalBase + interrupted;
-  if (pump.error().has_value() && exit_status_of(report) == kExitSuccess) return *pump.error();
   return exit_status_of(report);
 }
 
@@ -341,6 +339,12 @@ constexpr const char* kExamples =
     "usage\n"
     "or a refused job, 249 this host can't run jobs (see `hatchery doctor`); 130 after Ctrl-C.";
 
+Result<std::uint64_t> parse_out_max(const std::string& text) {
+  Result<std::uint64_t> bytes = parse_bytes(text);
+  if (!bytes || *bytes <= kOutputBytesMax) return bytes;
+  return Error{Step::kValidateJob, quote(text), 0, "is out of range", "give at most 1GiB"};
+}
+
 void add_stream_options(CLI::App& verb, RunOptions& options) {
   constexpr const char* kGroup = "Streams and files";
   verb.add_option("--stdin", options.stdin_path,
@@ -380,13 +384,13 @@ void add_stream_options(CLI::App& verb, RunOptions& options) {
   verb.add_option_function<std::string>(
           "--out-max",
           [&options](const std::string& text) {
-            const Result<std::uint64_t> bytes = parse_bytes(text);
+            const Result<std::uint64_t> bytes = parse_out_max(text);
             if (bytes) options.file_out_bytes_max = *bytes;
           },
-          "Largest file that --out takes; default 64MiB")
+          "Largest file that --out takes; default 64MiB, at most 1GiB")
       ->check([](const std::string& text) {
-        const Result<std::uint64_t> bytes = parse_bytes(text);
-        return bytes ? std::string() : bytes.error().detail + "; " + bytes.error().remedy;
+        const Result<std::uint64_t> bytes = parse_out_max(text);
+        return bytes ? std::string() : value_error_text(bytes.error());
       })
       ->type_name("SIZE")
       ->group(kGroup);

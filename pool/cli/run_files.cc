@@ -97,13 +97,18 @@ Result<void> HostFileOut::write(const Output& output) const {
     return Error{Step::kOpenOutput, quote(option_.host_path), 0, "is no regular file", ""};
   }
   const int errnum = write_all(file.get(), output.bytes);
-  if (errnum != 0) return errno_error(Step::kWriteFile, quote(option_.host_path), errnum);
+  if (errnum != 0) return write_error(quote(option_.host_path), errnum);
   return {};
 }
 
 Result<UniqueFd> create_host_file(const std::string& path) {
   UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kNewFileMode));
-  if (!file.valid()) return errno_error(Step::kOpenOutput, quote(path), errno);
+  if (!file.valid()) {
+    const bool missing = errno == ENOENT || errno == ENOTDIR;
+    return errno_error(Step::kOpenOutput, quote(path), errno,
+                       missing ? "its directory must exist: make it, or write somewhere else"
+                               : "give a file that you may write");
+  }
   return file;
 }
 

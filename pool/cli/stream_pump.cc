@@ -137,7 +137,7 @@ void StreamPump::write_to_target(Flow& flow, std::string_view bytes) {
     if (errnum == EPIPE) {
       reader_gone_ = true;
     } else if (!error_.has_value()) {
-      error_ = errno_error(Step::kWriteFile, flow.name, errnum);
+      error_ = write_error(flow.name, errnum);
     }
   }
 }

@@ -425,6 +425,10 @@ Summary Judge::summary() {
   Summary result;
   result.jobs = jobs_;
   result.interrupted = interrupted_;
+  // Rows come in order: those that ended behind an unfinished one have none yet.
+  for (std::size_t index = first_unfinished_; index < runs_.size(); ++index)
+    if (options_.on_submission && runs_[index].result.verdict.has_value())
+      options_.on_submission(runs_[index].result);
   for (Run& run : runs_) {
     if (run.result.as_expected()) ++result.as_expected;
     result.submissions.push_back(std::move(run.result));

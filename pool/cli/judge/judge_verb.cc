@@ -104,7 +104,7 @@ int list_package(const Package& package, const LanguageList& languages) {
     text += fmt::format("submission  {}  {}  {}\n", judge::printable(submission.name),
                         language == nullptr ? "-" : language->name, submission.expectation.text);
   }
-  return write_all(STDOUT_FILENO, text) == 0 ? kExitSuccess : kExitFileError;
+  return print_result(text, kExitSuccess);
 }
 
 /// Rows on stdout, a line of counters on a terminal's stderr between them.
@@ -198,9 +198,9 @@ Result<int> run_judge(const JudgeVerbOptions& options) {
   screen.print(table.footer(*summary));
   if (json_fd.valid()) {
     const int error = write_all(json_fd.get(), judge::summary_to_json(*package, *summary));
-    if (error != 0) return errno_error(Step::kWriteFile, options.json_path, error);
+    if (error != 0) return write_error(quote(options.json_path), error);
   }
-  if (screen.error() != 0) return errno_error(Step::kWriteFile, "stdout", screen.error());
+  if (screen.error() != 0) return write_error("standard output", screen.error());
   if (summary->interrupted != 0) return kExitSignalBase + summary->interrupted;
   return summary->as_expected == summary->submissions.size() ? kExitSuccess : kExitFailure;
 }
@@ -237,7 +237,7 @@ constexpr const char* kExamples =
 
 std::string check_seconds(const std::string& text) {
   const Result<Nanoseconds> time = judge::parse_limit_seconds(text);
-  return time ? std::string() : time.error().detail + "; " + time.error().remedy;
+  return time ? std::string() : value_error_text(time.error());
 }
 
 void add_judge_options(CLI::App& verb, JudgeVerbOptions& options) {

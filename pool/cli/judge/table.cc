@@ -163,8 +163,9 @@ std::string Table::test_rows(const SubmissionResult& result) const {
 std::string Table::footer(const Summary& summary) const {
   const double seconds = std::chrono::duration<double>(summary.elapsed).count();
   const double rate = seconds > 0 ? static_cast<double>(summary.jobs) / seconds : 0;
-  return fmt::format("{}/{} verdicts as expected, {} jobs in {:.2f} s ({:.0f} jobs/s)\n",
-                     summary.as_expected, summary.submissions.size(), summary.jobs, seconds, rate);
+  return fmt::format("{}{}/{} verdicts as expected, {} jobs in {:.2f} s ({:.0f} jobs/s)\n",
+                     summary.interrupted != 0 ? "interrupted: " : "", summary.as_expected,
+                     summary.submissions.size(), summary.jobs, seconds, rate);
 }
 
 }  // namespace hatchery::judge
