@@ -360,8 +360,7 @@ bool SlotCgroup::kill_job() {
 }
 
 Result<void> SlotCgroup::remove(std::uint32_t wait_ms) {
-  for (const std::string& directory : directories_)
-    HATCHERY_TRY(remove_cgroup_tree(directory, wait_ms));
+  for (const std::string& path : directories_) HATCHERY_TRY(remove_cgroup_tree(path, wait_ms));
   directories_.clear();
   return {};
 }

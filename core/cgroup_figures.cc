@@ -11,7 +11,7 @@ namespace {
 
 /// The kernel charges 64 pages at once on each CPU (MEMCG_CHARGE_BATCH) and keeps those that it
 /// does not need yet in stock; a slot's few processes leave some on two CPUs at most.
-constexpr std::uint64_t kStockBytesMax = 2 * 64 * 4096;
+constexpr std::uint64_t kStockBytesMax = 2ULL * 64 * 4096;
 
 std::optional<std::uint64_t> minus(std::optional<std::uint64_t> now,
                                    std::optional<std::uint64_t> before) {

@@ -137,13 +137,10 @@ std::set<std::uint64_t> classes_of(const ArgRule& rule, Abi abi) {
   return low;
 }
 
-void add_argument_classes(const SyscallPolicy& policy, const std::string& name, Abi abi, Call call,
-                          std::vector<Call>& calls) {
-  std::map<std::uint32_t, std::set<std::uint64_t>> classes;
-  for (const SyscallRule& rule : policy.rules) {
-    if (name.empty() || !names(rule, name)) continue;
-    for (const ArgRule& arg : rule.args) classes[arg.index].merge(classes_of(arg, abi));
-  }
+using ArgValues = std::map<std::uint32_t, std::set<std::uint64_t>>;
+
+/// Every combination of the values.
+std::vector<Call> combinations(const Call& call, const ArgValues& classes) {
   std::vector<Call> combined = {call};
   for (const auto& [index, values] : classes) {
     std::vector<Call> more;
@@ -153,6 +150,38 @@ void add_argument_classes(const SyscallPolicy& policy, const std::string& name, 
         more.back().args.at(index) = value;
       }
     combined = std::move(more);
+  }
+  return combined;
+}
+
+void add_argument_classes(const SyscallPolicy& policy, const std::string& name, Abi abi, Call call,
+                          std::vector<Call>& calls) {
+  constexpr std::size_t kCombinationsMax = 25'000;
+  ArgValues classes;
+  ArgValues named;  // What the rules name, and all bits clear and set.
+  for (const SyscallRule& rule : policy.rules) {
+    if (name.empty() || !names(rule, name)) continue;
+    for (const ArgRule& arg : rule.args) {
+      classes[arg.index].merge(classes_of(arg, abi));
+      const bool masked = arg.compare == ArgCompare::kMaskedEqual;
+      const std::uint64_t ones = abi == Abi::kI386 ? UINT32_MAX : UINT64_MAX;
+      named[arg.index].insert({0, ones, (masked ? arg.value_two : arg.value) & ones});
+    }
+  }
+  std::size_t count = 1;
+  for (const auto& [index, values] : classes) count *= values.size();
+  std::vector<Call> combined;
+  if (count <= kCombinationsMax) {
+    combined = combinations(call, classes);
+  } else {
+    // All classes of one argument, beside all that the rules name for the others: every rule's
+    // every condition is the only one that fails in some of them.
+    for (const auto& [index, values] : classes) {
+      ArgValues one_in_full = named;
+      one_in_full[index] = values;
+      const std::vector<Call> more = combinations(call, one_in_full);
+      combined.insert(combined.end(), more.begin(), more.end());
+    }
   }
   calls.insert(calls.end(), combined.begin(), combined.end());
 }
