@@ -1,11 +1,10 @@
-// One slot's groups: making them, limits, figures.
+// One slot's groups: making them, limits.
 #include "core/cgroup.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cmath>
@@ -20,9 +19,6 @@ Result<void> remove_cgroup_tree(const std::string& directory, std::uint32_t wait
 namespace {
 
 constexpr std::uint64_t kCpuPeriodUs = 100'000;
-/// The kernel charges 64 pages at once on each CPU (MEMCG_CHARGE_BATCH) and keeps those that it
-/// does not need yet in stock; a slot's few processes leave some on two CPUs at most.
-constexpr std::uint64_t kStockBytesMax = 2ULL * 64 * 4096;
 
 Result<void> make_group(const std::string& path) {
   if (::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) return {};
@@ -30,18 +26,6 @@ Result<void> make_group(const std::string& path) {
                      errno == EACCES || errno == EPERM || errno == EROFS
                          ? "run as root, or in a unit with Delegate=yes, or set cgroup_parent"
                          : "");
-}
-
-/// Of cgroup.procs: a number a line, above 0 for those that this pid namespace has.
-std::vector<pid_t> numbers_of(const std::string& procs) {
-  std::vector<pid_t> pids;
-  for (std::size_t at = 0; at < procs.size();) {
-    const auto pid =
-        static_cast<pid_t>(leading_number(std::string_view(procs).substr(at)).value_or(0));
-    if (pid > 0) pids.push_back(pid);
-    at = std::min(procs.find('\n', at), procs.size() - 1) + 1;
-  }
-  return pids;
 }
 
 Result<void> write_text(const std::string& path, const std::string& text) {
@@ -103,12 +87,6 @@ Result<void> inherit_cpuset(const std::string& parent, const std::string& group)
   return {};
 }
 
-std::optional<std::uint64_t> minus(std::optional<std::uint64_t> now,
-                                   std::optional<std::uint64_t> before) {
-  if (!now || !before) return std::nullopt;
-  return *now >= *before ? *now - *before : 0;
-}
-
 Error lacks(const char* controller, const char* limit) {
   return Error{.step = Step::kValidateJob,
                .object = limit,
@@ -142,6 +120,19 @@ std::string CgroupKnob::read() const {
 }
 
 std::optional<std::uint64_t> CgroupKnob::read_number() const { return leading_number(read()); }
+
+std::vector<pid_t> CgroupKnob::read_pids() const {
+  const std::string procs = read();
+  std::vector<pid_t> pids;
+  for (std::size_t at = 0; at < procs.size();) {
+    const auto pid =
+        static_cast<pid_t>(leading_number(std::string_view(procs).substr(at)).value_or(0));
+    // 0: of another pid namespace.
+    if (pid > 0) pids.push_back(pid);
+    at = std::min(procs.find('\n', at), procs.size() - 1) + 1;
+  }
+  return pids;
+}
 
 Result<SlotCgroup> SlotCgroup::create(const CgroupHost& host, const std::string& pool_name,
                                       std::uint32_t slot, std::uint32_t owner_uid) {
@@ -266,7 +257,9 @@ void SlotCgroup::open_knobs_v2(const CgroupHierarchy& hierarchy, const std::stri
   }
   if (controllers.contains("cpuset")) {
     cpu_set_ = open_knob(directory, "cpuset.cpus", O_RDWR);
-    cpu_set_default_ = "\n";  // The parent's. A write of nothing would be no write.
+    // Empty, the parent's, until a job wants its own: a group with processes can't be made empty
+    // again (ENOSPC), so the next job gets what the parent has then.
+    cpu_set_of_parent_ = open_knob(directory + "/..", "cpuset.cpus.effective", O_RDONLY);
   }
   if (controllers.contains("io")) {
     io_v2_ = true;
@@ -278,24 +271,6 @@ Result<void> SlotCgroup::pin(std::uint32_t cpu) {
   if (!cpu_set_.valid()) return lacks("cpuset", "pin_slots");
   cpu_set_default_ = std::to_string(cpu);
   return cpu_set_.write(cpu_set_default_);
-}
-
-void SlotCgroup::set_idle_baseline() {
-  idle_usage_bytes_ = memory_usage_.read_number().value_or(0);
-  if (!memory_v2_) idle_memory_bytes_ = idle_usage_bytes_;
-}
-
-std::uint64_t SlotCgroup::leftover_bytes() const {
-  return minus(memory_usage_.read_number(), idle_usage_bytes_).value_or(0);
-}
-
-std::uint64_t SlotCgroup::reclaim_leftover() {
-  // v1: all that the group can spare. v2: as many bytes as are written, EAGAIN when it finds fewer.
-  if (memory_reclaim_.valid())
-    static_cast<void>(
-        memory_reclaim_.write_again(memory_v2_ ? std::to_string(leftover_bytes()) : "0")
-            .has_value());
-  return leftover_bytes();
 }
 
 Result<void> SlotCgroup::apply_memory(std::uint64_t bytes) {
@@ -359,133 +334,26 @@ Result<void> SlotCgroup::apply(const CgroupLimits& limits) {
     HATCHERY_TRY(cpu_weight_.write(std::to_string(cpu_v2_ ? weight : shares < 2 ? 2 : shares)));
   }
   if (limits.cpu_set && !cpu_set_.valid()) return lacks("cpuset", "limits.cpu_set");
-  if (cpu_set_.valid()) HATCHERY_TRY(cpu_set_.write(limits.cpu_set.value_or(cpu_set_default_)));
+  return cpu_set_.valid() ? apply_cpu_set(limits.cpu_set) : Result<void>();
+}
+
+Result<void> SlotCgroup::apply_cpu_set(const std::optional<std::string>& asked) {
+  const bool parents = !asked && cpu_set_default_.empty();
+  if (parents && !cpu_set_narrowed_) return {};
+  HATCHERY_TRY(cpu_set_.write(asked     ? *asked
+                              : parents ? cpu_set_of_parent_.read()
+                                        : cpu_set_default_));
+  cpu_set_narrowed_ = !parents;
   return {};
-}
-
-SlotCgroup::CpuTimes SlotCgroup::cpu_times() const {
-  if (!cpu_stat_v2_)
-    return {cpu_stat_.read_number(), cpu_user_.read_number(), cpu_system_.read_number()};
-  const std::string text = cpu_stat_.read();
-  const auto in_ns = [&](const char* key) -> std::optional<std::uint64_t> {
-    const std::optional<std::uint64_t> us = keyed_number(text, key);
-    return us ? std::optional(*us * 1000) : std::nullopt;
-  };
-  return {in_ns("usage_usec"), in_ns("user_usec"), in_ns("system_usec")};
-}
-
-SlotCgroup::IoBytes SlotCgroup::io_bytes() const {
-  if (!io_stat_.valid()) return {};
-  const std::string text = io_stat_.read();
-  std::uint64_t read = 0;
-  std::uint64_t write = 0;
-  // v1: "254:0 Read 4096" lines; v2: "254:0 rbytes=4096 wbytes=0 …".
-  const auto sum = [&text](const char* key, std::uint64_t& total) {
-    for (std::size_t at = text.find(key); at != std::string::npos; at = text.find(key, at + 1))
-      total += leading_number(std::string_view(text).substr(at + std::string_view(key).size()))
-                   .value_or(0);
-  };
-  sum(io_v2_ ? "rbytes=" : " Read ", read);
-  sum(io_v2_ ? "wbytes=" : " Write ", write);
-  return {read, write};
-}
-
-std::optional<std::uint64_t> SlotCgroup::oom_kills() const {
-  return keyed_number(memory_events_.read(), "oom_kill");
-}
-
-std::optional<std::uint64_t> SlotCgroup::throttled_ns() const {
-  const std::string text = cpu_throttle_stat_.read();
-  if (!cpu_v2_) return keyed_number(text, "throttled_time");
-  const std::optional<std::uint64_t> us = keyed_number(text, "throttled_usec");
-  return us ? std::optional(*us * 1000) : std::nullopt;
-}
-
-SlotCgroup::Counters SlotCgroup::counters() const {
-  return {io_bytes(), oom_kills(), pids_peak_.read_number(),
-          keyed_number(pids_events_.read(), "max"), throttled_ns()};
-}
-
-std::optional<std::uint64_t> SlotCgroup::memory_of_others() const {
-  const std::optional<std::uint64_t> usage = memory_usage_.read_number();
-  // v2: the group is the job's, and its parked worker becomes the job. Not the job's is only what
-  // earlier ones left; what may be stock does not count as that.
-  if (memory_v2_) return minus(usage, idle_usage_bytes_ + kStockBytesMax).value_or(0);
-  const std::optional<std::uint64_t> kernel = memory_kernel_.read_number();
-  if (!usage || !kernel) return usage;
-  // Kernel memory is counted to the page and is most of what an idle slot holds; what is above it
-  // may be stock, which the job's first pages are taken from.
-  return std::min(*usage, std::max(*kernel, *minus(usage, kStockBytesMax)));
-}
-
-void SlotCgroup::begin() {
-  if (memory_peak_resets_) static_cast<void>(memory_peak_.write_again("0").has_value());
-  memory_before_ = memory_of_others();
-  socket_memory_before_ = socket_memory_usage_.read_number().value_or(0);
-  if (socket_memory_peak_.read_number().value_or(0) > 0)
-    static_cast<void>(socket_memory_peak_.write_again("0").has_value());
-  if (!counters_before_)
-    counters_before_ = counters();
-  else if (was_throttled_)
-    // The kernel accounts for it when it ends: that of the job before, after its figures were read.
-    counters_before_->throttled_ns = throttled_ns();
-  was_throttled_ = false;
-  cpu_before_ = cpu_times();
-}
-
-std::optional<std::uint64_t> SlotCgroup::memory_peak() const {
-  // A peak that can't be reset is the group's since its birth: no figure of this job.
-  if (!memory_peak_resets_) return std::nullopt;
-  std::optional<std::uint64_t> peak = minus(memory_peak_.read_number(), memory_before_);
-  // Two peaks need not have been at the same time: their sum is the most that it can have been.
-  if (peak) *peak += minus(socket_memory_peak_.read_number(), socket_memory_before_).value_or(0);
-  return peak;
-}
-
-std::optional<std::uint64_t> SlotCgroup::cpu_ns(bool exact) const {
-  if (exact) {
-    // Asking for a process's CPU clock brings its running threads up to date, and with them their
-    // cgroup.
-    for (const pid_t pid : numbers_of(cpu_procs_.read())) {
-      clockid_t clock = 0;
-      timespec used{};
-      if (::clock_getcpuclockid(pid, &clock) == 0) ::clock_gettime(clock, &used);
-    }
-  }
-  return minus(cpu_times().total, cpu_before_.total);
-}
-
-CgroupFigures SlotCgroup::figures() {
-  CgroupFigures figures;
-  const CpuTimes cpu = cpu_times();
-  figures.cpu_ns = minus(cpu.total, cpu_before_.total);
-  figures.cpu_user_ns = minus(cpu.user, cpu_before_.user);
-  figures.cpu_system_ns = minus(cpu.system, cpu_before_.system);
-  figures.memory_peak_bytes = memory_peak();
-  const Counters now = counters();
-  const Counters before = counters_before_.value_or(now);
-  figures.oom_kills = minus(now.oom_kills, before.oom_kills);
-  figures.process_limit_hits = minus(now.process_limit_hits, before.process_limit_hits);
-  // pids.peak is the group's since its birth: this job's only if it rose, or if it could not have
-  // been lower.
-  const std::uint64_t least = idle_processes_ + 1;
-  if (now.process_peak && before.process_peak &&
-      (*now.process_peak > *before.process_peak || *now.process_peak == least))
-    figures.process_peak = *now.process_peak - idle_processes_;
-  figures.io_read_bytes = minus(now.io.read, before.io.read);
-  figures.io_write_bytes = minus(now.io.write, before.io.write);
-  figures.throttled_ns = minus(now.throttled_ns, before.throttled_ns);
-  counters_before_ = now;
-  return figures;
 }
 
 bool SlotCgroup::kill_job() {
   if (!job_procs_.valid()) return false;
   std::map<pid_t, UniqueFd> seen;
-  for (const pid_t pid : numbers_of(job_procs_.read()))
+  for (const pid_t pid : job_procs_.read_pids())
     seen.emplace(pid, static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   // Still listed, so the descriptor is not of a stranger that got the number meanwhile.
-  for (const pid_t pid : numbers_of(job_procs_.read()))
+  for (const pid_t pid : job_procs_.read_pids())
     if (const auto found = seen.find(pid); found != seen.end() && found->second.valid())
       ::syscall(SYS_pidfd_send_signal, found->second.get(), SIGKILL, nullptr, 0);
   return true;

@@ -1,14 +1,16 @@
 // cgroups of v1, v2 and hybrid hosts behind one interface: find the hierarchies, make a pool's tree
 // in them, and for each slot write limits and read figures through descriptors that stay open.
 //
-//   v1       <mount>/<parent>/hatchery/<pool>/slot-N           zygote and worker (a worker inherits
-//   at birth) v2       <mount>/<parent>/hatchery/<pool>/slot-N/zygote    the zygote
-//                                                    /job      the worker, born there
-//                                                    (CLONE_INTO_CGROUP)
+//   v1  <mount>/<parent>/hatchery/<pool>/slot-N         zygote and worker: it inherits at birth
+//   v2  <mount>/<parent>/hatchery/<pool>/slot-N/zygote  the zygote
+//                                              /job     the worker, born there
+//                                                       (CLONE_INTO_CGROUP)
 //
 // A hybrid host has both: controllers on v1, and on v2 the CPU time and the
 // list of processes of the job alone. Runs in: pool. Thread: one at a time.
 #pragma once
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <map>
@@ -89,6 +91,8 @@ class CgroupKnob {
   /// Empty when the file is absent or unreadable.
   std::string read() const;
   std::optional<std::uint64_t> read_number() const;
+  /// Of a cgroup.procs.
+  std::vector<pid_t> read_pids() const;
 
  private:
   UniqueFd fd_;
@@ -162,6 +166,7 @@ class SlotCgroup {
   void open_knobs_v1(const CgroupHierarchy& hierarchy, const std::string& directory);
   void open_knobs_v2(const CgroupHierarchy& hierarchy, const std::string& directory);
   Result<void> apply_memory(std::uint64_t bytes);
+  Result<void> apply_cpu_set(const std::optional<std::string>& asked);
   std::optional<std::uint64_t> memory_peak() const;
   std::optional<std::uint64_t> memory_of_others() const;
 
@@ -178,8 +183,9 @@ class SlotCgroup {
   CgroupKnob cpu_quota_, cpu_period_, cpu_weight_, cpu_throttle_stat_;
   CgroupKnob cpu_stat_, cpu_user_, cpu_system_, cpu_procs_;
   CgroupKnob job_procs_;
-  CgroupKnob cpu_set_;
-  std::string cpu_set_default_;
+  CgroupKnob cpu_set_, cpu_set_of_parent_;
+  std::string cpu_set_default_;  // "": what the parent has.
+  bool cpu_set_narrowed_ = false;
   CgroupKnob io_stat_;
 
   std::uint64_t idle_memory_bytes_ = 0;  // v1: zygote and parked worker.

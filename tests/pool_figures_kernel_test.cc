@@ -147,7 +147,10 @@ TEST_F(PoolFigures, AnEmptyJobTakesNoMoreMemoryThanInABareGroup) {
   std::sort(alone.begin(), alone.end());
   RecordProperty("inside_kib", std::to_string(inside[4] / kKiB));
   RecordProperty("bare_kib", std::to_string(alone[4] / kKiB));
-  EXPECT_LE(inside[4], alone[4] + 300 * kKiB);
+  // On v2 the peak includes what the kernel charged ahead on each CPU that the slot ran on; v1 has
+  // a figure to take it off by. The bare group ran on one CPU.
+  const std::uint64_t ahead = memory->v2 ? kNoise / 2 : 0;
+  EXPECT_LE(inside[4], alone[4] + 300 * kKiB + ahead);
 }
 
 /// A directory of the host with a file whose pages are in no cache.
@@ -218,21 +221,29 @@ TEST_F(PoolFigures, TheSumOverJobsIsWhatTheKernelCountedForAll) {
   // Both slots are up before the count begins.
   std::vector<JobSpec> pair = {{.args = {"/payloads/nothing"}}, {.args = {"/payloads/nothing"}}};
   ASSERT_EQ(pool().submit_group(std::move(pair))->get().size(), 2U);
-  const double before_ns = counted_ns();
-  std::vector<std::future<Report>> reports;
-  for (int i = 0; i < 8; ++i)
-    reports.push_back(*pool().submit({.args = {"/payloads/use_cpu", "500"}}));
-  double sum_ns = 0;
-  for (std::future<Report>& report : reports) {
-    const Report one = report.get();
-    ASSERT_EQ(one.outcome, Outcome::kAccepted) << describe(one);
-    sum_ns += static_cast<double>(one.cpu_time->count());
-  }
-  // The rest is the zygotes': a worker made ready before each job.
-  const double all_ns = counted_ns() - before_ns;
-  RecordProperty("sum_over_all", std::to_string(sum_ns / all_ns));
-  EXPECT_LE(sum_ns, all_ns);
-  EXPECT_GE(sum_ns, all_ns * 0.995);
+  struct Times {
+    double sum_ns = 0;
+    double all_ns = 0;
+  };
+  const auto run_eight = [&](const std::vector<std::string>& args) {
+    Times times{.all_ns = -counted_ns()};
+    std::vector<std::future<Report>> reports;
+    for (int i = 0; i < 8; ++i) reports.push_back(*pool().submit({.args = args}));
+    for (std::future<Report>& report : reports) {
+      const Report one = report.get();
+      EXPECT_EQ(one.outcome, Outcome::kAccepted) << describe(one);
+      times.sum_ns += static_cast<double>(one.cpu_time->count());
+    }
+    times.all_ns += counted_ns();
+    return times;
+  };
+  // What is not the jobs' is the zygotes': a worker made ready before each job. It takes as long
+  // for jobs that do nothing.
+  const Times idle = run_eight({"/payloads/nothing"});
+  const Times busy = run_eight({"/payloads/use_cpu", "500"});
+  RecordProperty("sum_over_all", std::to_string(busy.sum_ns / busy.all_ns));
+  EXPECT_LE(busy.sum_ns, busy.all_ns);
+  EXPECT_GE(busy.sum_ns, busy.all_ns * 0.995 - 2 * (idle.all_ns - idle.sum_ns));
 }
 
 TEST_F(PoolFigures, SlotsArePinnedToDifferentCpus) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -92,6 +93,9 @@ PoolConfig PoolTest::small_config() {
   config.uid_count = 256;
   config.profiles.front().slots_min = 1;
   config.profiles.front().slots_max = 2;
+  // Set where SELinux has Hatchery's policy: then every test's jobs are confined by it.
+  if (const char* type = std::getenv("HATCHERY_TEST_SELINUX_TYPE"))
+    config.profiles.front().selinux_type = type;
   return config;
 }
 

@@ -180,7 +180,7 @@ TEST_F(PoolOutcomes, ForkFailsAtTheProcessLimitAndTheReportSaysSo) {
 TEST_F(PoolOutcomes, AForkBombIsBoundedAndEndsWithItsLimit) {
   // In a subshell: a shell whose own fork fails ends, and the main one must reach its CPU limit.
   const Report report = run_shell("f() { f | f & }; (f); while :; do :; done",
-                                  {.cpu_time = milliseconds(300), .processes = 32});
+                                  {.cpu_time = milliseconds(2000), .processes = 32});
   EXPECT_EQ(report.outcome, Outcome::kTimeLimit) << describe(report);
   EXPECT_EQ(report.process_limit_hit, true);
   EXPECT_EQ(run_shell("echo next").outcome, Outcome::kAccepted);

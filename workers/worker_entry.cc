@@ -80,6 +80,8 @@ void Worker::close_inherited() noexcept {
     const int opened = ::openat(context_.proc_fd, "thread-self/attr/exec", O_WRONLY | O_CLOEXEC);
     label_fd_ = static_cast<int>(::syscall(SYS_dup3, opened, last_fd, O_CLOEXEC));
     check(Step::kWorkerLabel, label_fd_, 0);
+    // It may have got one of the standard streams' numbers, which the zygote leaves free.
+    if (opened != last_fd) ::close(opened);
   }
   if (without(protocol::kWithoutDescriptorClose)) return;
   const auto socket_fd = static_cast<unsigned>(context_.socket_fd);
