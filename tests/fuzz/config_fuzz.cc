@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Result<PoolConfig> again = config_from_toml(text, "again");
   HATCHERY_CHECK(again.has_value() && config_to_toml(*again) == text);
   for (const Profile& profile : config->profiles) {
-    const std::string plan = encode_slot_plan(profile, {}, 0);
+    const std::string plan = encode_slot_plan(profile, {}, "/run/hatchery/overlay", 0);
     HATCHERY_CHECK(plan_check::broken_rule(reinterpret_cast<const protocol::SlotPlan*>(plan.data()),
                                            plan.size()) == 0);
   }
