@@ -182,11 +182,11 @@ static void attributes(long mib) {
   puts("xattr done");
 }
 
-static void missing_names(long count) {
+static void missing_names(const char *directory, long count) {
   char path[300];
   struct stat status;
   for (long i = 0; i < count; ++i) {
-    snprintf(path, sizeof path, "/tmp/%0200ld", i);
+    snprintf(path, sizeof path, "%s/%0200ld", directory, i);
     stat(path, &status);
   }
 }
@@ -286,7 +286,7 @@ int main(int argc, char **argv) {
   if (!strcmp(kind, "queues")) queues(much);
   if (!strcmp(kind, "files")) files("/tmp", much);
   if (!strcmp(kind, "attributes")) attributes(much);
-  if (!strcmp(kind, "names")) missing_names(much);
+  if (!strcmp(kind, "names")) missing_names(argv[3], much);
   if (!strcmp(kind, "huge")) {
     char *memory = map(much * MIB, MAP_PRIVATE);
     if (!memory) return 1;
