@@ -273,15 +273,20 @@ Result<void> SlotCgroup::pin(std::uint32_t cpu) {
   return cpu_set_.write(cpu_set_default_);
 }
 
-Result<void> SlotCgroup::apply_memory(std::uint64_t bytes) {
+Result<void> SlotCgroup::apply_memory(std::uint64_t bytes, bool may_swap) {
   // On v1 the slot's own processes share the group: they are on top, in whole pages.
   const std::uint64_t total = (bytes + idle_memory_bytes_ + 4095) / 4096 * 4096;
   const std::string text = std::to_string(total);
   if (memory_v2_) {
     HATCHERY_TRY(memory_max_.write(text));
-    return memory_swap_max_.valid() ? memory_swap_max_.write("0") : Result<void>();
+    if (!memory_swap_max_.valid()) return {};
+    return memory_swap_max_.write(may_swap ? "max" : "0");
   }
   if (!memory_swap_max_.valid()) return memory_max_.write(text);
+  if (may_swap) {
+    HATCHERY_TRY(memory_swap_max_.write("-1"));
+    return memory_max_.write(text);
+  }
   // memsw (memory + swap) may never be below the memory limit, so the order depends on the
   // direction. Equal: no swap.
   if (memory_max_.write(text)) return memory_swap_max_.write(text);
@@ -300,7 +305,7 @@ void SlotCgroup::lift_memory_limit() {
 Result<void> SlotCgroup::apply(const CgroupLimits& limits) {
   if (limits.memory_bytes) {
     if (!memory_max_.valid()) return lacks("memory", "limits.memory");
-    HATCHERY_TRY(apply_memory(*limits.memory_bytes));
+    HATCHERY_TRY(apply_memory(*limits.memory_bytes, limits.may_swap));
   }
   if (socket_memory_max_.valid())
     HATCHERY_TRY(socket_memory_max_.write(std::to_string(

@@ -56,6 +56,7 @@ bool counts_io(const CgroupHierarchy& hierarchy);
 
 struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes = {};
+  bool may_swap = false;  ///< For tests only: what is beyond memory_bytes may go to swap.
   std::optional<std::uint64_t> memory_soft_bytes = {};
   std::optional<std::uint64_t> processes = {};
   std::optional<double> cpu_rate = {};
@@ -165,7 +166,7 @@ class SlotCgroup {
   std::optional<std::uint64_t> throttled_ns() const;
   void open_knobs_v1(const CgroupHierarchy& hierarchy, const std::string& directory);
   void open_knobs_v2(const CgroupHierarchy& hierarchy, const std::string& directory);
-  Result<void> apply_memory(std::uint64_t bytes);
+  Result<void> apply_memory(std::uint64_t bytes, bool may_swap);
   Result<void> apply_cpu_set(const std::optional<std::string>& asked);
   std::optional<std::uint64_t> memory_peak() const;
   std::optional<std::uint64_t> memory_of_others() const;

@@ -63,7 +63,9 @@ void Loop::place(Slot& slot, Job& job) {
   job.work_dir = std::move(slot.work_dir);
   job.tmp_dir = std::move(slot.tmp_dir);
   job.listener = std::move(slot.listener);
-  if (Result<void> limited = slot.cgroup->apply(cgroup_limits(job.limits)); !limited)
+  CgroupLimits limits = cgroup_limits(job.limits);
+  limits.may_swap = (setup_.config.testing_without & protocol::kWithoutSwapLimit) != 0;
+  if (Result<void> limited = slot.cgroup->apply(limits); !limited)
     return files_are_in(slot, job, std::move(limited));
   if (job.spec.files_in.empty()) return files_are_in(slot, job, {});
   const SlotDirectories directories = directories_of(slot, job);

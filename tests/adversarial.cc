@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <regex>
 #include <sstream>
@@ -284,6 +285,49 @@ void AttackTest::TestBody() {
   config = prepared;
 }
 
+namespace {
+
+/// Attacks that take a test of their own: on the pool's life, not by one job.
+struct Elsewhere {
+  const char* source;
+  const char* does;
+  const char* suite;
+  const char* test;
+};
+
+constexpr Elsewhere kElsewhere[] = {
+    {"J134", "kills the pool at any moment of a batch", "BatchKilled",
+     "APoolThatIsKilledAnywhereLeavesNoProcessAndTheNextStartRemovesTheRest"},
+    {"J134", "kills the pool while a job runs", "PoolHeals",
+     "NoProcessOutlivesAPoolThatIsKilledAndTheNextStartCleansUp"},
+    {"J135", "kills zygotes, workers and the launcher at any moment", "PoolKilled",
+     "HelpersThatAreKilledAnywhereCostNoJobItsOneReport"},
+    {"J135", "stops a zygote", "PoolHeals", "AZygoteThatIsStoppedIsReplacedAndItsJobReported"},
+    {"J137", "runs thousands of jobs in a row (a million: tests/soak)", "PoolSoak",
+     "ThousandsOfSmallJobsLeaveNothingBehind"},
+};
+
+/// Whether a file of tests/ defines it.
+bool is_a_test(const Elsewhere& one) {
+  const std::string head = std::string("TEST_F(") + one.suite + ", " + one.test + ")";
+  for (const auto& entry : std::filesystem::directory_iterator(HATCHERY_SOURCE_DIR "/tests"))
+    if (entry.path().extension() == ".cc" && read_all(entry.path()).find(head) != std::string::npos)
+      return true;
+  return false;
+}
+
+std::string table_of_elsewhere() {
+  std::string table = "\n## Tests of their own\n\n| test | from | who |\n| --- | --- | --- |\n";
+  for (const Elsewhere& one : kElsewhere) {
+    EXPECT_TRUE(is_a_test(one)) << one.suite << '.' << one.test;
+    table += std::string("| ") + one.suite + '.' + one.test + " | " + one.source + " | " +
+             one.does + " |\n";
+  }
+  return table;
+}
+
+}  // namespace
+
 std::string attack_page() {
   std::vector<Suite> sorted = suites();
   std::sort(sorted.begin(), sorted.end(),
@@ -320,7 +364,7 @@ std::string attack_page() {
          std::to_string(count) + " attacks, " + std::to_string(controls) +
          " with a control: the same job with that one protection off\ncomes out differently, and "
          "that is asserted too. Run one: `ctest --preset dev -R NAME`.\n" +
-         tables;
+         tables + table_of_elsewhere();
 }
 
 }  // namespace hatchery::testing

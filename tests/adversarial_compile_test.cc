@@ -1,5 +1,5 @@
 // H: what is hostile to a compiler, and compilers that are hostile.
-#include "tests/adversarial.h"
+#include "tests/adversarial_host.h"
 
 namespace hatchery::testing {
 namespace {
@@ -19,8 +19,43 @@ Attack compile(Attack attack, const std::string& source, const std::string& opti
   return attack;
 }
 
-HATCHERY_ATTACKS(Compile) {
+/// A runtime that sizes itself by the machine, under small limits.
+Attack starts_small(const std::string& name, const std::string& what, const std::string& needs,
+                    std::vector<std::string> args) {
+  return {.name = name,
+          .source = "H116",
+          .does = "is " + what + " with 256 MiB and 64 processes, on however many CPUs",
+          .answer = "accepted: address space is no memory, and has no limit",
+          .layer = "limits are of what is used",
+          .job = {.args = std::move(args), .limits = {.memory_bytes = 256 * kMiB, .processes = 64}},
+          .gets = Ends(Outcome::kAccepted),
+          .control = with(
+              "that: a limit of 256 MiB on the address space",
+              [](PoolConfig&, JobSpec& spec) { spec.limits.address_space_bytes = 256 * kMiB; },
+              Not(Ends(Outcome::kAccepted))),
+          .needs = needs};
+}
+
+std::vector<Attack> runtimes() {
   return {
+      starts_small("JavaWithSmallLimits", "java", "java", {"/usr/bin/java", "-version"}),
+      {.name = "CrashAfterTheEnd",
+       .source = "H117",
+       .does = "prints, returns, and crashes in a handler of its exit",
+       .answer = "signalled, with the output kept",
+       .layer = "the exit status is the kernel's",
+       .job = python("import atexit, os\n"
+                     "print('kept', flush=True)\n"
+                     "atexit.register(os.abort)"),
+       .gets = Both(Ends(Outcome::kSignalled), Gives("stdout", "kept\n")),
+       .control = with(
+           "the crash", [](PoolConfig&, JobSpec& spec) { spec.args[2] = "print('kept')"; },
+           Both(Ends(Outcome::kAccepted), Gives("stdout", "kept\n")))},
+  };
+}
+
+HATCHERY_ATTACKS(Compile) {
+  std::vector<Attack> all = {
       compile(
           {.name = "HugeProgram",
            .source = "H110",
@@ -33,6 +68,20 @@ HATCHERY_ATTACKS(Compile) {
                "the limit", [](PoolConfig&, JobSpec& spec) { spec.limits.file_bytes = 64 * kMiB; },
                Ends(Outcome::kAccepted))},
           "int a[1 << 22] = {1};", "-c -o a.o", {.file_bytes = 8 * kMiB}),
+      compile({.name = "ProgramOfAGibibyte",
+               .source = "H111",
+               .does = "compiles an initialised array of 1 GiB",
+               .answer = "the assembler dies, no program",
+               .layer = "limit of file size",
+               .job = {},
+               .gets = Ends(Outcome::kNonzeroExit),
+               .control = with(
+                   "the size",
+                   [](PoolConfig&, JobSpec& spec) {
+                     spec.fds[0] = BytesStream{"char a[1 << 10] = {1};"};
+                   },
+                   Ends(Outcome::kAccepted))},
+              "char a[1 << 30] = {1};", "-c -o a.o", {.file_bytes = 8 * kMiB}),
       compile({.name = "EndlessInclude",
                .source = "H112",
                .does = "includes /dev/zero",
@@ -131,6 +180,8 @@ HATCHERY_ATTACKS(Compile) {
        .gets = Prints("a\nb|$(id)|@x|';id;'|"),
        .control = no_control("there is no shell to put in")},
   };
+  for (Attack& attack : runtimes()) all.push_back(std::move(attack));
+  return all;
 }
 
 }  // namespace

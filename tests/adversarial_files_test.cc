@@ -129,6 +129,24 @@ Report through_link(Pool& pool, JobSpec spec) {
   return with_output(std::move(report), "host", bytes_of(scratch() + "/planted"));
 }
 
+/// The same with a file in the place of such a symlink.
+void over_link(PoolConfig&, JobSpec& spec) {
+  const std::string tree = scratch() + "/tree";
+  std::filesystem::remove_all(tree);
+  std::filesystem::create_directory(tree);
+  host_file("secret", "treasure\n", 0600);
+  std::filesystem::create_symlink(secret(), tree + "/link");
+  spec.files_in = {{.path = "tree", .source = FileIn::HostDirectory{tree}},
+                   {.path = "tree/link", .source = FileIn::Bytes{"text"}}};
+}
+
+Report with_owner_of_secret(Pool& pool, JobSpec spec) {
+  Report report = run_or_refusal(pool, std::move(spec));
+  struct stat status {};
+  EXPECT_EQ(::stat(secret().c_str(), &status), 0);
+  return with_output(std::move(report), "owner", std::to_string(status.st_uid));
+}
+
 /// While a host directory is copied in, a file of it is a symlink every other moment.
 Report swapped(Pool& pool, JobSpec spec) {
   const std::string tree = scratch() + "/swapped";
@@ -315,6 +333,17 @@ std::vector<Attack> incoming() {
        .control =
            without(kWithoutBeneath, "confinement of the pool's paths", Gives("host", "text")),
        .play = through_link,
+       .may_cost_the_slot = true},
+      {.name = "OwnerByASymlink",
+       .source = "E60",
+       .does = "brings a directory with a symlink to a host file, and a file in its place",
+       .answer = "file error; the host's file keeps its owner, mode and bytes",
+       .layer = "O_EXCL, O_NOFOLLOW; owners are set by descriptor",
+       .job = sh("cat tree/link"),
+       .gets = Both(FileError(EEXIST), Gives("owner", "0")),
+       .control = with_file("the symlink", {.path = "tree/link", .source = FileIn::Bytes{"text"}}),
+       .prepare = over_link,
+       .play = with_owner_of_secret,
        .may_cost_the_slot = true},
       {.name = "SwappedWhileCopied",
        .source = "E61",

@@ -52,6 +52,12 @@ Attack group(const std::string& name, const std::string& source, const std::stri
           .play = with_partner(partner)};
 }
 
+ReportMatcher RefusedFor(const std::string& reason) {
+  return Field(&Report::error,
+               Optional(::testing::ResultOf([](const Error& error) { return error.message(); },
+                                            HasSubstr(reason))));
+}
+
 /// A pipe end that makes no sense: the group is refused, and the reason is the report's error.
 Attack refused_pipe(const std::string& name, const std::string& does, std::size_t pipe,
                     const std::string& reason) {
@@ -61,9 +67,7 @@ Attack refused_pipe(const std::string& name, const std::string& does, std::size_
           .answer = "refused: " + reason,
           .layer = "validation",
           .job = sh(":"),
-          .gets = Field(&Report::error, Optional(::testing::ResultOf(
-                                            [](const Error& error) { return error.message(); },
-                                            HasSubstr(reason)))),
+          .gets = RefusedFor(reason),
           .control = no_control("nothing is started"),
           .play = [pipe](Pool& pool, JobSpec job) {
             job.fds[5] = PipeStream{.pipe = pipe, .write = false};
@@ -72,9 +76,75 @@ Attack refused_pipe(const std::string& name, const std::string& does, std::size_
           }};
 }
 
+/// As many groups of two as given, at once, in two slots; the worst report.
+Report groups_at_once(Pool& pool, const JobSpec& job, int count) {
+  std::vector<std::future<std::vector<Report>>> all;
+  for (int i = 0; i < count; ++i) {
+    JobSpec writer = job;
+    JobSpec reader = sh("read x");
+    writer.fds[1] = PipeStream{.pipe = 0, .write = true};
+    reader.fds[0] = PipeStream{.pipe = 0, .write = false};
+    all.push_back(pool.submit_group({std::move(writer), std::move(reader)}).value());
+  }
+  Report worst{.outcome = Outcome::kAccepted};
+  for (auto& group : all)
+    for (Report& report : group.get())
+      if (report.outcome != Outcome::kAccepted) worst = std::move(report);
+  return worst;
+}
+
+Report group_of(Pool& pool, const JobSpec& job, std::size_t count) {
+  auto submitted = pool.submit_group(std::vector<JobSpec>(count, job));
+  return submitted ? submitted->get()[0] : Report{.error = submitted.error()};
+}
+
+/// Attacks on the start of a group.
+std::vector<Attack> starts() {
+  return {
+      {.name = "PartnerThatCannotStart",
+       .source = "I124",
+       .does = "waits for a partner whose program does not exist",
+       .answer = "both reported: a file error, and its partner cancelled at once",
+       .layer = "the pool ends who would wait for nobody",
+       .job = {.args = {"/w/none"}},
+       .gets = Pair(Outcome::kFileError, Outcome::kCancelled),
+       .control = with(
+           "the error: the program exists",
+           [](PoolConfig&, JobSpec& spec) { spec.args = {"/bin/true"}; },
+           Pair(Outcome::kAccepted, Outcome::kWallLimit)),
+       .prepare = two_slots,
+       .play = with_partner("exec sleep 9")},
+      {.name = "GroupLargerThanThePool",
+       .source = "I126",
+       .does = "is one of 64 that are to run together in two slots",
+       .answer = "refused; the reason names the number of slots",
+       .layer = "validation",
+       .job = sh(":"),
+       .gets = RefusedFor("64"),
+       .control = with(
+           "the size: a group of two", [](PoolConfig&, JobSpec& spec) { spec.client = "two"; },
+           Ends(Outcome::kAccepted)),
+       .prepare = two_slots,
+       .play =
+           [](Pool& pool, const JobSpec& job) {
+             return group_of(pool, job, job.client == "two" ? 2 : 64);
+           }},
+      {.name = "GroupsInEachOthersWay",
+       .source = "I126",
+       .does = "is one of 16 groups of two that all want the same two slots",
+       .answer = "all accepted, one group after the other",
+       .layer = "a group is placed whole, or not at all",
+       .job = sh("echo x"),
+       .gets = Ends(Outcome::kAccepted),
+       .control = no_control("a group that is placed in part can't be put in"),
+       .prepare = two_slots,
+       .play = [](Pool& pool, const JobSpec& job) { return groups_at_once(pool, job, 16); }},
+  };
+}
+
 HATCHERY_ATTACKS(Groups) {
   const std::string limits = "without limits both would wait for ever";
-  return {
+  std::vector<Attack> all = {
       group("Deadlock", "I118", "waits for its partner, which waits for it",
             "wall limit; the partner sees its end", "read x", "read x",
             Pair(Outcome::kWallLimit, Outcome::kNonzeroExit), limits),
@@ -98,6 +168,8 @@ HATCHERY_ATTACKS(Groups) {
       refused_pipe("PipeOfAllBits", "reads pipe 2^64 - 1", ~std::size_t{0}, "out of range"),
       refused_pipe("PipeWithOneEnd", "reads a pipe that nobody writes", 0, "0 writers"),
   };
+  for (Attack& attack : starts()) all.push_back(std::move(attack));
+  return all;
 }
 
 }  // namespace

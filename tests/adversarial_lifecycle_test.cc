@@ -59,6 +59,25 @@ Attack second(const std::string& name, const std::string& source, const std::str
           }};
 }
 
+/// Submits 64 of the job at once: the first refusal, or the last report.
+Report all_at_once(Pool& pool, const JobSpec& spec) {
+  std::vector<std::future<Report>> accepted;
+  Report answer;
+  for (int i = 0; i < 64; ++i) {
+    auto submitted = pool.submit(spec);
+    if (submitted)
+      accepted.push_back(*std::move(submitted));
+    else if (!answer.error)
+      answer.error = submitted.error();
+  }
+  for (std::future<Report>& one : accepted) {
+    Report report = one.get();
+    EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
+    if (!answer.error) answer.outcome = report.outcome;
+  }
+  return answer;
+}
+
 HATCHERY_ATTACKS(Lifecycle) {
   using std::chrono::nanoseconds;
   return {
@@ -111,6 +130,18 @@ HATCHERY_ATTACKS(Lifecycle) {
                  worst = std::move(next);
              return worst;
            }},
+      {.name = "QueueOverflow",
+       .source = "J131",
+       .does = "is submitted 64 times to a queue of four",
+       .answer = "refused with a hint when to try again; those in the queue are all run",
+       .layer = "a bounded queue",
+       .job = sh(":"),
+       .gets = Refused("submit again"),
+       .control = with(
+           "the bound: a queue of 64", [](PoolConfig& config, JobSpec&) { config.queue_max = 64; },
+           Ends(Outcome::kAccepted)),
+       .prepare = [](PoolConfig& config, JobSpec&) { config.queue_max = 4; },
+       .play = all_at_once},
       {.name = "ConfigurationOfThePool",
        .source = "J140",
        .does = "looks for the pool's locks and control groups",

@@ -27,9 +27,10 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 
 /// Files of the kernel: a mask is no regular file with bytes, nor a directory with entries.
-Attack masked(const std::string& name, const std::string& what, const std::string& paths) {
+Attack masked(const std::string& name, const std::string& what, const std::string& paths,
+              const std::string& source = "E78") {
   return {.name = name,
-          .source = "E78",
+          .source = source,
           .does = "looks at " + what,
           .answer = "nothing is there",
           .layer = "masked paths",
@@ -206,10 +207,18 @@ HATCHERY_ATTACKS(Paths) {
              "/proc/interrupts /proc/softirqs /proc/irq /proc/ioports"),
       masked("SchedulerOfTheHost", "timers and run queues",
              "/proc/timer_list /proc/sched_debug /proc/schedstat /proc/timer_stats"),
-      masked("LoadOfTheHost", "load and pressure", "/proc/loadavg /proc/pressure"),
+      masked("LoadOfTheHost", "load and pressure", "/proc/loadavg /proc/pressure", "G105"),
       masked("LocksOfTheHost", "all file locks", "/proc/locks"),
       masked("DriversOfTheHost", "buses, drivers and filesystems",
              "/proc/acpi /proc/bus /proc/driver /proc/fs /proc/tty /proc/asound"),
+      {.name = "ProcessesOfOthers",
+       .source = "G105",
+       .does = "counts the processes that it sees",
+       .answer = "itself",
+       .layer = "pid namespace, hidepid",
+       .job = sh("set -- /proc/[0-9]*; echo $#"),
+       .gets = Prints("1"),
+       .control = without(kWithoutHidepid, "hidepid", Prints("2"))},
       sets("Forwarding", "/proc/sys/net/ipv4/ip_forward"),
       sets("QueueLimits", "/proc/sys/fs/mqueue/queues_max"),
       sets("SharedMemoryLimits", "/proc/sys/kernel/shmmax"),

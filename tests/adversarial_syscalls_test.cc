@@ -33,9 +33,10 @@ MATCHER_P(Forbade, name, std::string("was killed for calling ") + name) {
 
 /// The kernel itself would refuse these with EPERM too, for lack of a capability: a policy that
 /// kills tells who was first.
-Attack fatal(const std::string& name, const std::string& does, const std::string& call) {
+Attack fatal(const std::string& name, const std::string& does, const std::string& call,
+             const std::string& source = "F89") {
   return {.name = name,
-          .source = "F89",
+          .source = source,
           .does = does,
           .answer = "forbidden syscall, where the policy kills; EPERM where it doesn't",
           .layer = "seccomp filter",
@@ -128,7 +129,7 @@ HATCHERY_ATTACKS(Syscalls) {
       fatal("Swapon", "adds swap", "swapon"),
       fatal("Accounting", "turns process accounting on", "acct"),
       fatal("KernelLog", "reads the kernel's log", "syslog"),
-      fatal("Hostname", "sets the host's name", "sethostname"),
+      fatal("Hostname", "sets the host's name", "sethostname", "F92"),
       fatal("Vhangup", "hangs up the terminal", "vhangup"),
       {.name = "FilterListener",
        .source = "F87",

@@ -2,10 +2,13 @@
 
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <string_view>
 #include <vector>
@@ -81,10 +84,31 @@ std::string missing_ia32() {
 #endif
 }
 
+/// Whether this process may write it: writes what it reads.
+std::string missing_sysctl(const std::string& path) {
+  std::string value;
+  std::getline(std::ifstream(path), value);
+  if (std::ofstream(path) << value << std::flush) return "";
+  return path + " can't be written";
+}
+
+/// Swap accounting, and a directory whose filesystem takes swap files.
+std::string missing_swap() {
+  if (::geteuid() != 0) return "only root may add swap";
+  struct statfs status {};
+  constexpr auto kTmpfs = 0x01021994;
+  if (::statfs(std::filesystem::temp_directory_path().c_str(), &status) < 0 ||
+      status.f_type == kTmpfs)
+    return "the directory for temporary files is a tmpfs";
+  return ::access("/proc/swaps", R_OK) == 0 ? "" : "this kernel has no swap";
+}
+
 }  // namespace
 
 std::string missing_feature(const std::string& feature) {
   if (feature == "ia32") return missing_ia32();
+  if (feature == "swap") return missing_swap();
+  if (feature == "core_pattern") return missing_sysctl("/proc/sys/kernel/core_pattern");
   for (const Program& program : kPrograms) {
     if (program.name != feature) continue;
     return ::access(program.path, X_OK) == 0 ? "" : std::string(program.path) + " is not installed";

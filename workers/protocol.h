@@ -276,6 +276,7 @@ enum Protection : std::uint32_t {
   kWithoutCgroupKill = 1U << 23,  // In the pool.
   kWithoutOwnCounts = 1U << 24,
   kWithoutReadOnlyProc = 1U << 25,
+  kWithoutSwapLimit = 1U << 26,  // In the pool.
 };
 
 static_assert(std::is_trivially_copyable_v<SlotPlan> && std::is_trivially_copyable_v<JobPlan> &&
