@@ -21,6 +21,10 @@ struct UidLease {
   std::uint32_t index = 0;
 };
 
+/// `configured`; where that is the default and /run can't be written, "hatchery" in
+/// $XDG_RUNTIME_DIR, which is the user's own.
+std::string usable_state_directory(const std::string& configured);
+
 /// Where the launcher finds the empty directories that OwnInodes needs.
 std::string overlay_directory(const std::string& state_directory);
 
