@@ -71,9 +71,10 @@ struct Profile {
   /// "" is the built-in policy; else the path of an OCI runtime-spec seccomp JSON file.
   std::string seccomp_policy = {};
   RefusedCall refused_call = RefusedCall::kErrno;
-  /// SELinux type of jobs, "" for none. Demanding one on a host without SELinux refuses the
-  /// profile.
-  std::string selinux_type = {};
+  /// SELinux type of jobs. "auto": hatchery_job_t where the pool itself runs in hatchery_t, the
+  /// domain of deploy/selinux, else none. "": none; refused in hatchery_t, whose policy lets no job
+  /// run as what starts it. Any other is demanded, and refuses the profile without SELinux.
+  std::string selinux_type = "auto";
 
   /// Environment of a job that names none.
   std::vector<std::string> env = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w", "LANG=C.UTF-8"};

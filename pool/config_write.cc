@@ -119,7 +119,9 @@ void write_sandbox(TomlWriter& writer, const Profile& profile) {
   writer.comment(
       "What the built-in policy answers to a refused call: \"errno\" (EPERM) or \"kill\".");
   writer.key("refused_call", profile.refused_call == RefusedCall::kKill ? "\"kill\"" : "\"errno\"");
-  writer.comment("SELinux type of jobs; \"\" for none.");
+  writer.comment(
+      "SELinux type of jobs; \"\" for none, \"auto\": hatchery_job_t with deploy/selinux, else "
+      "none.");
   writer.key("selinux_type", toml_string(profile.selinux_type));
   writer.comment("Environment of a job that names none. Replaces the built-in list.");
   writer.strings("env", profile.env);

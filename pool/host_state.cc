@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "pool/config.h"
+#include "workers/selinux_label.h"
 
 namespace hatchery {
 namespace {
@@ -89,10 +90,12 @@ Result<HostState> HostState::open(const std::string& state_directory, const std:
     return errno_error(Step::kLockPool, path, EBUSY,
                        "a running pool has this name: stop it, or choose another `name`");
   state.pool_lock_ = *std::move(lock);
-  const std::string uids = state_directory + "/uids.lock";
-  state.uid_locks_ =
-      UniqueFd(::open(uids.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!state.uid_locks_.valid()) return errno_error(Step::kLeaseUid, uids, errno, kRootRemedy);
+  Result<NumberLocks> uids = NumberLocks::open(state_directory + "/uids.lock", uid_base, 2);
+  if (!uids) return std::move(uids).error();
+  state.uid_locks_ = *std::move(uids);
+  Result<NumberLocks> categories = NumberLocks::open(state_directory + "/categories.lock", 0, 1);
+  if (!categories) return std::move(categories).error();
+  state.category_locks_ = *std::move(categories);
   state.uid_base_ = uid_base;
   state.uid_count_ = uid_count;
   return state;
@@ -102,33 +105,62 @@ HostState::~HostState() {
   if (pool_lock_.valid()) ::unlink((directory_ + "/" + pool_name_ + ".lock").c_str());
 }
 
-Result<UidLease> HostState::lease_uid() {
-  for (std::uint32_t index = 0; index < uid_count_ / 2; ++index) {
-    if (index < leased_.size() && leased_[index]) continue;
-    struct flock lock {};
-    lock.l_type = F_WRLCK;
-    lock.l_whence = SEEK_SET;
-    lock.l_start = static_cast<off_t>(uid_base_) + static_cast<off_t>(index) * 2;
-    lock.l_len = 2;
-    if (::fcntl(uid_locks_.get(), F_OFD_SETLK, &lock) < 0) {
-      if (errno == EAGAIN || errno == EACCES) continue;  // Another pool's.
-      return errno_error(Step::kLeaseUid, directory_ + "/uids.lock", errno);
-    }
-    if (index >= leased_.size()) leased_.resize(index + 1);
-    leased_[index] = true;
-    return UidLease{uid_base_ + index * 2, index};
-  }
-  return errno_error(Step::kLeaseUid, "", EUSERS, "raise uid_count, or run fewer slots");
+Result<NumberLocks> NumberLocks::open(const std::string& path, std::uint64_t first,
+                                      std::uint32_t width) {
+  NumberLocks locks;
+  locks.path_ = path;
+  locks.file_ = UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!locks.file_.valid()) return errno_error(Step::kLeaseUid, path, errno, kRootRemedy);
+  locks.first_ = first;
+  locks.width_ = width;
+  return locks;
 }
 
-void HostState::release_uid(const UidLease& lease) {
+int NumberLocks::set_lock(std::uint32_t number, short type) {
   struct flock lock {};
-  lock.l_type = F_UNLCK;
+  lock.l_type = type;
   lock.l_whence = SEEK_SET;
-  lock.l_start = static_cast<off_t>(lease.uid);
-  lock.l_len = 2;
-  ::fcntl(uid_locks_.get(), F_OFD_SETLK, &lock);
-  leased_[lease.index] = false;
+  lock.l_start = static_cast<off_t>(first_ + std::uint64_t{number} * width_);
+  lock.l_len = width_;
+  return ::fcntl(file_.get(), F_OFD_SETLK, &lock);
 }
+
+Result<std::optional<std::uint32_t>> NumberLocks::lease(std::uint32_t count) {
+  for (std::uint32_t number = 0; number < count; ++number) {
+    if (number < held_.size() && held_[number]) continue;
+    if (set_lock(number, F_WRLCK) < 0) {
+      if (errno == EAGAIN || errno == EACCES) continue;  // Another pool's.
+      return errno_error(Step::kLeaseUid, path_, errno);
+    }
+    if (number >= held_.size()) held_.resize(number + 1);
+    held_[number] = true;
+    return std::optional(number);
+  }
+  return std::optional<std::uint32_t>();
+}
+
+void NumberLocks::release(std::uint32_t number) {
+  set_lock(number, F_UNLCK);
+  held_[number] = false;
+}
+
+Result<UidLease> HostState::lease_uid() {
+  Result<std::optional<std::uint32_t>> index = uid_locks_.lease(uid_count_ / 2);
+  if (!index) return std::move(index).error();
+  if (!*index)
+    return errno_error(Step::kLeaseUid, "", EUSERS, "raise uid_count, or run fewer slots");
+  return UidLease{uid_base_ + **index * 2, **index};
+}
+
+void HostState::release_uid(const UidLease& lease) { uid_locks_.release(lease.index); }
+
+Result<std::uint32_t> HostState::lease_categories() {
+  Result<std::optional<std::uint32_t>> pair = category_locks_.lease(kCategoryPairs);
+  if (!pair) return std::move(pair).error();
+  if (!*pair) return errno_error(Step::kSelinuxLabel, "category pairs", EUSERS, "run fewer slots");
+  return **pair;
+}
+
+void HostState::release_categories(std::uint32_t pair) { category_locks_.release(pair); }
 
 }  // namespace hatchery

@@ -1,9 +1,10 @@
-// What pools on one host share: a state directory with a lock a pool and a lock a leased host uid.
-// Locks belong to open files, so the kernel frees them whatever way a pool ends. Runs in: pool.
-// Thread: the loop's.
+// What pools on one host share: a state directory with a lock a pool, a lock a leased host uid and
+// a lock a leased pair of SELinux categories. Locks belong to open files, so the kernel frees them
+// whatever way a pool ends. Runs in: pool. Thread: the loop's.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,9 +17,28 @@ namespace hatchery {
 /// Host ids of one slot: `uid` for its zygote, `uid` + 1 for its jobs. Freed by release_uid().
 struct UidLease {
   std::uint32_t uid = 0;
-  /// 0, 1, 2, … within the range: distinct for every live slot of the host. Chooses the SELinux
-  /// categories.
-  std::uint32_t index = 0;
+  std::uint32_t index = 0;  ///< 0, 1, 2, … within the range.
+};
+
+/// Numbers that the pools of this host lease from each other, as locked bytes of a file: the kernel
+/// frees a dead pool's.
+class NumberLocks {
+ public:
+  /// `first` and `width`: number n is the bytes from first + n * width on.
+  static Result<NumberLocks> open(const std::string& path, std::uint64_t first,
+                                  std::uint32_t width);
+  /// The lowest number below `count` that nobody has; absent when all are taken.
+  Result<std::optional<std::uint32_t>> lease(std::uint32_t count);
+  void release(std::uint32_t number);
+
+ private:
+  int set_lock(std::uint32_t number, short type);
+  std::string path_;
+  UniqueFd file_;
+  std::uint64_t first_ = 0;
+  std::uint32_t width_ = 1;
+  /// Such locks don't conflict within one open file: what this pool itself holds.
+  std::vector<bool> held_;
 };
 
 /// `configured`; where that is the default and /run can't be written, "hatchery" in
@@ -44,6 +64,10 @@ class HostState {
   /// EUSERS when the range is used up.
   Result<UidLease> lease_uid();
   void release_uid(const UidLease& lease);
+  /// The number of a pair of SELinux categories that no live slot of the host has, whatever range
+  /// of ids its pool has. EUSERS when none is left.
+  Result<std::uint32_t> lease_categories();
+  void release_categories(std::uint32_t pair);
   /// Names of dead pools whose leftovers were removed at open().
   const std::vector<std::string>& removed_pools() const noexcept { return removed_pools_; }
 
@@ -52,11 +76,10 @@ class HostState {
   std::string directory_;
   std::string pool_name_;
   UniqueFd pool_lock_;
-  UniqueFd uid_locks_;
+  NumberLocks uid_locks_;
+  NumberLocks category_locks_;
   std::uint32_t uid_base_ = 0;
   std::uint32_t uid_count_ = 0;
-  /// OFD locks don't conflict within one open file: what this pool itself holds.
-  std::vector<bool> leased_;
   std::vector<std::string> removed_pools_;
 };
 

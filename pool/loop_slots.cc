@@ -172,7 +172,10 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
   HATCHERY_TRY(pin_slot(slot));
   const std::string& type = profiles_[slot.profile].profile->selinux_type;
   if (!type.empty()) {
-    Result<SlotLabel> label = slot_label(type, slot.lease.index);
+    Result<std::uint32_t> pair = host_->lease_categories();
+    if (!pair) return std::move(pair).error();
+    slot.categories = *pair;
+    Result<SlotLabel> label = slot_label(type, *pair);
     if (!label) return std::move(label).error();
     if (label->file_context.size() >= sizeof message.file_context)
       return errno_error(Step::kSelinuxLabel, label->file_context, ENAMETOOLONG);
@@ -413,6 +416,7 @@ void Loop::forget_dead_slots() {
       continue;
     }
     if (slot->lease.uid != 0 && !slot->given_up) host_->release_uid(slot->lease);
+    if (slot->categories && !slot->given_up) host_->release_categories(*slot->categories);
     if (slot->due_ns != 0) due_.erase({slot->due_ns, slot});
     if (slot->cpu) --pinned_[*slot->cpu];
     --total_count_;

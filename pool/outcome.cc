@@ -14,7 +14,7 @@ const char* exec_remedy(int errnum) {
       return "check the name and PATH, and that the profile binds its directory and interpreter";
     case EACCES:
       return "it must be a regular file, executable for everybody, in directories open to "
-             "everybody";
+             "everybody, of a type that SELinux lets jobs execute";
     case E2BIG:
       return "shorten args and env, or raise limits.stack: the kernel takes a quarter of it, at "
              "most 6 MiB, and 128 KiB for one string";

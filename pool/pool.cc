@@ -51,12 +51,17 @@ Result<CompiledPolicy> compile_policy(const Profile& profile) {
   return compiled;
 }
 
-/// The first slot's label stands for all: the type either exists or not.
-Result<void> check_label(const Profile& profile) {
-  if (profile.selinux_type.empty()) return {};
-  const Result<SlotLabel> label = slot_label(profile.selinux_type, 0);
-  if (!label) return label.error();
-  return {};
+/// Decides the type. Returns the first slot's exec context, which stands for all in whether it
+/// exists and what it may; "" for none.
+Result<std::string> choose_label(Profile& profile, const std::string& zygote_path) {
+  Result<std::string> type = job_type(profile.selinux_type);
+  if (!type) return std::move(type).error();
+  profile.selinux_type = *std::move(type);
+  if (profile.selinux_type.empty()) return std::string();
+  Result<SlotLabel> label = slot_label(profile.selinux_type, 0);
+  if (!label) return std::move(label).error();
+  HATCHERY_TRY(check_entry(zygote_path, label->exec_context));
+  return std::move(label->exec_context);
 }
 
 /// Whoever lacks them would hear of state directories and cgroups first, and mend those in vain.
@@ -166,7 +171,8 @@ Result<UniqueFd> create_host_output(const std::string& path) {
   return fd;
 }
 
-Result<void> open_streams(Job& job, const FileStore& files, const PoolConfig& config) {
+Result<void> open_streams(Job& job, const FileStore& files, const PoolConfig& config,
+                          const std::string& label) {
   for (const auto& [number, stream] : job.spec.fds) {
     Result<UniqueFd> fd = UniqueFd();
     if (const auto* host = std::get_if<HostFileStream>(&stream))
@@ -178,6 +184,8 @@ Result<void> open_streams(Job& job, const FileStore& files, const PoolConfig& co
     else
       continue;
     if (!fd) return std::move(fd).error();
+    if (!label.empty())
+      HATCHERY_TRY(check_lent(label, fd->get(), "fds[" + std::to_string(number) + "]"));
     job.opened[number] = *std::move(fd);
   }
   return {};
@@ -207,7 +215,8 @@ Result<std::size_t> check_pipes(const std::vector<JobSpec>& specs) {
 
 class Pool::Impl {
  public:
-  explicit Impl(LoopSetup setup) : loop(std::move(setup)) {}
+  Impl(LoopSetup setup, std::vector<std::string> labels_in)
+      : loop(std::move(setup)), labels(std::move(labels_in)) {}
 
   Result<std::unique_ptr<Job>> prepare(JobSpec spec, std::size_t profile_index) {
     const Profile& profile = loop.config().profiles[profile_index];
@@ -223,7 +232,7 @@ class Pool::Impl {
     job->cpus = reachable_cpus(job->limits);
     job->spec = std::move(spec);
     for (const int number : {0, 1, 2}) job->spec.fds.try_emplace(number, NullStream{});
-    HATCHERY_TRY(open_streams(*job, loop.files(), loop.config()));
+    HATCHERY_TRY(open_streams(*job, loop.files(), loop.config(), labels[profile_index]));
     job->plan = encode_job(job->spec, profile, job->limits);
     return job;
   }
@@ -254,6 +263,8 @@ class Pool::Impl {
   }
 
   Loop loop;
+  /// Of each profile: choose_label().
+  std::vector<std::string> labels;
   std::atomic<JobTicket> next_ticket{0};
 };
 
@@ -273,8 +284,11 @@ Result<std::unique_ptr<Pool>> Pool::create(PoolConfig config) {
   Result<std::string> zygote = find_zygote(config.zygote_path);
   if (!zygote) return std::move(zygote).error();
   setup.zygote_path = *std::move(zygote);
-  for (const Profile& profile : config.profiles) {
-    HATCHERY_TRY(check_label(profile));
+  std::vector<std::string> labels;
+  for (Profile& profile : config.profiles) {
+    Result<std::string> label = choose_label(profile, setup.zygote_path);
+    if (!label) return std::move(label).error();
+    labels.push_back(*std::move(label));
     HATCHERY_TRY(check_controllers(profile.defaults, setup.cgroups));
     Result<CompiledPolicy> policy = compile_policy(profile);
     if (!policy) return std::move(policy).error();
@@ -289,7 +303,7 @@ Result<std::unique_ptr<Pool>> Pool::create(PoolConfig config) {
     setup.pin_cpus.push_back(*std::move(cpus));
   }
   setup.config = std::move(config);
-  auto impl = std::make_unique<Impl>(std::move(setup));
+  auto impl = std::make_unique<Impl>(std::move(setup), std::move(labels));
   HATCHERY_TRY(impl->loop.start());
   return std::unique_ptr<Pool>(new Pool(std::move(impl)));
 }

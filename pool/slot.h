@@ -40,7 +40,9 @@ struct Slot {
   UniqueFd tmp_dir;
   UniqueFd listener;
   std::int64_t reset_ns = 0;
-  std::string exec_context;          ///< SELinux, "" for none.
+  std::string exec_context;  ///< SELinux, "" for none.
+  /// The number of its pair of SELinux categories.
+  std::optional<std::uint32_t> categories;
   std::optional<std::uint32_t> cpu;  ///< That it is pinned to.
 
   Job* job = nullptr;

@@ -23,8 +23,21 @@ struct SlotLabel {
 inline constexpr std::uint32_t kCategoryPairs = 1024 * 1023 / 2;
 std::string category_pair(std::uint32_t index);
 
+/// The type that jobs get where a profile has `asked`, "" for none. "auto" is hatchery_job_t where
+/// we ourselves run in hatchery_t, else none. Errors: "" in hatchery_t, whose policy lets no job
+/// run as what starts it.
+Result<std::string> job_type(const std::string& asked);
+
 /// Labels for the slot that holds lease `index`. Errors: SELinux is off, the type is unknown to the
 /// policy, the index is beyond kCategoryPairs.
 Result<SlotLabel> slot_label(const std::string& type, std::uint32_t index);
+
+/// Whether a zygote, executed from the file `zygote_path`, may start processes with that context.
+/// Also true where a denial is only logged.
+Result<void> check_entry(const std::string& zygote_path, const std::string& exec_context);
+
+/// Whether a job with that context may read and write `fd` as it is opened. The kernel would give
+/// it /dev/null instead. `object` is for the message.
+Result<void> check_lent(const std::string& exec_context, int fd, const std::string& object);
 
 }  // namespace hatchery
