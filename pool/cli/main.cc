@@ -124,6 +124,7 @@ int run_command(int argc, char** argv) {
   add_batch_verb(app, exit_status);
   add_judge_verb(app, exit_status);
   add_doctor_verb(app, exit_status);
+  add_bench_verb(app, exit_status);
   // The parser takes its arguments from the back.
   std::vector<std::string> args(line.args.rbegin(), line.args.rend());
   try {

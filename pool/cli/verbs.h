@@ -19,5 +19,7 @@ void add_batch_verb(CLI::App& app, int& exit_status);
 void add_judge_verb(CLI::App& app, int& exit_status);
 /// `hatchery doctor`: what this host gives.
 void add_doctor_verb(CLI::App& app, int& exit_status);
+/// `hatchery bench`: the benchmarks, which are a program of their own.
+void add_bench_verb(CLI::App& app, int& exit_status);
 
 }  // namespace hatchery::cli

@@ -1,0 +1,43 @@
+// Bench: what all measures share. Each measure registers its benchmarks with Google Benchmark,
+// which selects them, runs them and writes their counters; the loop inside is our own, because ways
+// take turns.
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bench/bench_group.h"
+#include "bench/results.h"
+#include "bench/way.h"
+
+namespace hatchery::bench {
+
+struct Bench {
+  bool quick = false;
+  BenchGroup group = {};
+  std::vector<Way> ways = {};
+  Results results = {};
+
+  /// Those that can run here, of one in-flight job or more.
+  std::vector<const Way*> usable() const;
+};
+
+/// Registers a benchmark that runs once: `measure` adds rows to bench.results, which are printed
+/// and become counters.
+void register_measure(Bench& bench, const std::string& name, std::function<void()> measure);
+
+// One file each.
+void register_latency(Bench& bench);
+void register_sparse(Bench& bench);
+void register_throughput(Bench& bench);
+void register_slots(Bench& bench);
+void register_cold(Bench& bench);
+void register_pool_protections(Bench& bench);
+void register_kernel_protections(Bench& bench);
+void register_queue(Bench& bench);
+void register_data(Bench& bench);
+
+}  // namespace hatchery::bench

@@ -1,0 +1,18 @@
+// The floors: a program without any sandbox, by the fastest means of the kernel and of libc.
+#pragma once
+
+#include "bench/way.h"
+
+namespace hatchery::bench {
+
+/// The one that figures are compared with.
+inline constexpr const char* kFloor = "posix_spawn";
+
+std::vector<Way> floors();
+
+/// vfork and exec, where the child calls `before_exec` first, in its parent's memory; what it
+/// returns, when not 0, is the child's exit status instead of an exec.
+std::unique_ptr<Runner> make_vfork_runner(const Program& program, unsigned in_flight,
+                                          std::function<int()> before_exec = {});
+
+}  // namespace hatchery::bench

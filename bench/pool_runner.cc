@@ -1,0 +1,98 @@
+#include "bench/pool_runner.h"
+
+#include <atomic>
+#include <mutex>
+#include <semaphore>
+
+#include "bench/batch_runner.h"
+#include "bench/process_runner.h"
+
+namespace hatchery::bench {
+
+std::uint32_t slots_for(unsigned in_flight) { return in_flight + 1; }
+
+PoolConfig pool_config(const PoolSetup& setup) {
+  PoolConfig config;
+  Profile& profile = config.profiles[0];
+  profile.binds.push_back(programs_bind());
+  profile.slots_max = setup.slots != 0 ? setup.slots : slots_for(setup.in_flight);
+  profile.slots_min = profile.slots_max;
+  config.cgroup_parent = setup.cgroup_parent;
+  if (setup.change) setup.change(config);
+  return config;
+}
+
+JobSpec job_of(const Program& program) {
+  JobSpec spec;
+  spec.args = program.args_inside;
+  return spec;
+}
+
+Result<void> check_accepted(const Report& report) {
+  if (report.outcome == Outcome::kAccepted) return {};
+  return failure("pool", std::string("a job ended as ") + outcome_name(report.outcome) +
+                             (report.error ? ": " + report.error->message() : ""));
+}
+
+Result<std::unique_ptr<PoolRunner>> PoolRunner::create(const Program& program,
+                                                       const PoolSetup& setup) {
+  Result<std::unique_ptr<Pool>> pool = Pool::create(pool_config(setup));
+  if (!pool) return std::move(pool).error();
+  JobSpec job = job_of(program);
+  if (setup.change_job) setup.change_job(job);
+  return std::unique_ptr<PoolRunner>(
+      new PoolRunner(*std::move(pool), std::move(job), setup.in_flight));
+}
+
+Result<void> PoolRunner::run(unsigned count, std::vector<double>& latency_us) {
+  if (in_flight_ > 1) return run_many(count);
+  for (unsigned i = 0; i < count; ++i) {
+    const Clock::time_point start = Clock::now();
+    Result<std::future<Report>> future = pool_->submit(job_);
+    if (!future) return std::move(future).error();
+    const Report report = future->get();
+    latency_us.push_back(micros(Clock::now() - start));
+    HATCHERY_TRY(check_accepted(report));
+    steps_.push_back(report.steps);
+  }
+  return {};
+}
+
+Result<void> PoolRunner::run_many(unsigned count) {
+  std::counting_semaphore<> free(static_cast<std::ptrdiff_t>(in_flight_));
+  std::mutex mutex;
+  Result<void> result;
+  for (unsigned i = 0; i < count; ++i) {
+    free.acquire();
+    Result<JobTicket> ticket = pool_->submit(job_, [&](const Report& report) {
+      if (Result<void> good = check_accepted(report); !good) {
+        const std::lock_guard lock(mutex);
+        result = std::move(good);
+      }
+      free.release();
+    });
+    if (ticket) continue;
+    const std::lock_guard lock(mutex);
+    result = std::move(ticket).error();
+    break;
+  }
+  // The callbacks use what is on this stack.
+  pool_->drain();
+  return result;
+}
+
+std::vector<Way> pool_ways(const std::string& cgroup_parent) {
+  Way pool{.name = "pool",
+           .kind = WayKind::kPool,
+           .what = "libhatchery in this process: all namespaces, cgroup limits, seccomp filter"};
+  pool.make = [cgroup_parent](const Program& program,
+                              unsigned in_flight) -> Result<std::unique_ptr<Runner>> {
+    Result<std::unique_ptr<PoolRunner>> runner =
+        PoolRunner::create(program, {.in_flight = in_flight, .cgroup_parent = cgroup_parent});
+    if (!runner) return std::move(runner).error();
+    return std::unique_ptr<Runner>(*std::move(runner));
+  };
+  return {std::move(pool), batch_way(cgroup_parent)};
+}
+
+}  // namespace hatchery::bench
