@@ -13,6 +13,8 @@ std::vector<const Way*> Bench::usable() const {
 }
 
 void register_measure(Bench& bench, const std::string& name, std::function<void()> measure) {
+  if (!std::regex_search(name, bench.only)) return;
+  bench.names.push_back(name);
   const auto body = [&bench, name, measure = std::move(measure)](benchmark::State& state) {
     const std::size_t first = bench.results.rows().size();
     const std::size_t first_trouble = bench.results.troubles().size();

@@ -6,6 +6,7 @@
 #include <benchmark/benchmark.h>
 
 #include <functional>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -17,16 +18,20 @@ namespace hatchery::bench {
 
 struct Bench {
   bool quick = false;
+  /// Names of the measures that are wanted.
+  std::regex only = {};
+  /// Those that are registered: all that are wanted.
+  std::vector<std::string> names = {};
   BenchGroup group = {};
   std::vector<Way> ways = {};
   Results results = {};
 
-  /// Those that can run here, of one in-flight job or more.
+  /// Those that can run here.
   std::vector<const Way*> usable() const;
 };
 
-/// Registers a benchmark that runs once: `measure` adds rows to bench.results, which are printed
-/// and become counters.
+/// Registers a benchmark that runs once, if it is wanted: `measure` adds rows to bench.results,
+/// which are printed and become counters.
 void register_measure(Bench& bench, const std::string& name, std::function<void()> measure);
 
 // One file each.

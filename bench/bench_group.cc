@@ -34,6 +34,14 @@ void remove_groups(const fs::path& directory) {
   ::rmdir(directory.c_str());
 }
 
+/// A new v1 group has no CPUs and no memory nodes until somebody gives it its parent's, and no
+/// process can join it or any below it before that (cpuset(7)).
+void inherit_cpuset(const std::string& parent, const std::string& group) {
+  for (const char* file : {"/cpuset.cpus", "/cpuset.mems"})
+    if (const std::string value = text_of(parent + file); !value.empty())
+      write_file(group + file, value);
+}
+
 /// Groups of a benchmark that was killed: those that still have a process stay.
 void remove_left_behind(const std::string& parent) {
   std::error_code error;
@@ -82,7 +90,9 @@ BenchGroup::BenchGroup() {
         write_file(hierarchy.mount + cpu->parent + "/cgroup.subtree_control", name);
     const std::string directory = hierarchy.mount + group;
     // Not every v1 hierarchy is ours to use: the pool says which it misses.
-    if (::mkdir(directory.c_str(), 0755) == 0) directories_.push_back(directory);
+    if (::mkdir(directory.c_str(), 0755) < 0) continue;
+    directories_.push_back(directory);
+    if (!hierarchy.v2) inherit_cpuset(hierarchy.mount + cpu->parent, directory);
   }
   // A group with controllers for those below has no processes of its own (cgroups(7)).
   const std::string self = cpu->mount + group + "/self";

@@ -121,23 +121,25 @@ int measure(Bench& bench, const BenchOptions& options, int argc, char** argv) {
   register_all(bench);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return cli::kExitUsage;
-  OnlyErrors reporter;
+  if (bench.names.empty())
+    return complain("--only " + options.only + ": no measure has such a name; see --list");
   if (options.list) {
-    benchmark::RunSpecifiedBenchmarks(&reporter);
+    for (const std::string& name : bench.names) std::printf("%s\n", name.c_str());
     return cli::kExitSuccess;
   }
+  OnlyErrors reporter;
   const Result<PeerPlaces> places = peer_places(options.peers);
-  if (!places) return complain(places.error().message());
+  if (!places) return complain(error_text(places.error()));
   append(bench.ways, floors());
   append(bench.ways, pool_ways(bench.group.path()));
   append(bench.ways, peers(*places));
   std::fputs(ways_text(bench.ways).c_str(), stdout);
+  std::fflush(stdout);
   boost::json::object machine = machine_facts(bench.group);
   machine["load_before"] = load_average();
   machine["quick"] = options.quick;
   const auto start = std::chrono::steady_clock::now();
-  if (benchmark::RunSpecifiedBenchmarks(&reporter) == 0)
-    return complain("--only " + options.only + ": no measure has such a name; see --list");
+  benchmark::RunSpecifiedBenchmarks(&reporter);
   machine["load_after"] = load_average();
   machine["seconds"] =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -155,8 +157,6 @@ int run(int argc, char** argv) {
   app.allow_extras();  // --benchmark_…
   CLI11_PARSE(app, argc, argv);
   std::vector<std::string> arguments = {argv[0]};
-  if (!options.only.empty()) arguments.push_back("--benchmark_filter=" + options.only);
-  if (options.list) arguments.emplace_back("--benchmark_list_tests=true");
   for (const std::string& extra : app.remaining()) arguments.push_back(extra);
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
@@ -168,6 +168,11 @@ int run(int argc, char** argv) {
   files.rlim_cur = files.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &files);
   Bench bench{.quick = options.quick};
+  try {
+    bench.only = std::regex(options.only, std::regex::extended);
+  } catch (const std::regex_error& error) {
+    return complain("--only " + options.only + ": is no regular expression: " + error.what());
+  }
   return measure(bench, options, count, pointers.data());
 }
 

@@ -152,7 +152,7 @@ void measure_size(Bench& bench, std::size_t size) {
       lanes.push_back(
           {.name = name, .runner = std::make_unique<PoolCat>(*std::move(pool), size, files)});
     else
-      bench.results.add(Trouble{"data", "cat", name, pool.error().message()});
+      bench.results.add(Trouble{"data", "cat", name, error_text(pool.error())});
   }
   run_turns(
       bench, lanes,

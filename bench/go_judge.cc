@@ -140,7 +140,8 @@ class GoJudgeRunner : public Runner {
         if (polled[i].revents == 0 || !connections_[i].receive()) continue;
         if (connections_.size() == 1) latency_us.push_back(micros(Clock::now() - starts[i]));
         if (!connections_[i].accepted())
-          return failure("go-judge", "answered: " + last_line(connections_[i].answer()));
+          return failure("go-judge",
+                         "a job was not accepted: " + last_line(connections_[i].answer()));
         ++ended;
         if (started == count) continue;
         starts[i] = Clock::now();
@@ -237,7 +238,7 @@ Way go_judge_way(const PeerPlaces& places) {
   const Result<std::unique_ptr<Runner>> tried =
       make_runner(*address, program_named("dynamic_true"), 1);
   if (!tried) {
-    way.refusal = "does not run /bin/true here: " + tried.error().message();
+    way.refusal = "does not run /bin/true here: " + error_text(tried.error());
     return way;
   }
   way.make = [address = *address, server](const Program& program, unsigned in_flight) {

@@ -85,7 +85,7 @@ std::vector<const Way*> ways_for(const Bench& bench, const Program& program) {
 
 void register_latency(Bench& bench) {
   const TurnPlan plan =
-      bench.quick ? TurnPlan{.rounds = 3, .turn_s = 0.01, .jobs_min = 3, .drop_first = true}
+      bench.quick ? TurnPlan{.rounds = 2, .turn_s = 0.01, .jobs_min = 2, .drop_first = true}
                   : TurnPlan{.rounds = 40, .turn_s = 0.08, .jobs_min = 3, .drop_first = true};
   for (const Program& program : all_programs())
     register_measure(bench, "latency/" + program.name, [&bench, program, plan] {

@@ -118,7 +118,7 @@ void measure_pool(Bench& bench) {
     if (runner)
       lanes.push_back({.name = variant.name, .runner = *std::move(runner)});
     else
-      bench.results.add(Trouble{measure, program.name, variant.name, runner.error().message()});
+      bench.results.add(Trouble{measure, program.name, variant.name, error_text(runner.error())});
   };
   add_lane({.name = "as it is"});
   if (lanes.empty()) return;

@@ -82,7 +82,7 @@ void measure_depth(Bench& bench, std::uint32_t depth) {
           .way = "pool",
           .parameters = {{"queued", depth}}};
   const auto fail = [&](const Error& error) {
-    bench.results.add(Trouble{"queue", program.name, "pool", error.message()});
+    bench.results.add(Trouble{"queue", program.name, "pool", error_text(error)});
   };
   Result<std::unique_ptr<DeepQueue>> queue = DeepQueue::create(bench, program, depth);
   if (!queue) return fail(queue.error());

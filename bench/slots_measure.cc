@@ -27,11 +27,16 @@ struct Memory {
 
 Memory read_memory(const BenchGroup& group) {
   const Result<std::string> text = read_whole_file("/proc/meminfo");
+  // "MemAvailable:   23389512 kB", proc(5)
   const auto bytes = [&text](const char* key) {
-    return text ? 1024.0 * static_cast<double>(keyed_number(*text, key).value_or(0)) : 0;
+    const std::size_t line = text ? text->find(key) : std::string::npos;
+    if (line == std::string::npos) return 0.0;
+    const std::size_t digits = text->find_first_of("0123456789", line);
+    const std::string_view number = std::string_view(*text).substr(digits);
+    return 1024.0 * static_cast<double>(leading_number(number).value_or(0));
   };
   return {.available = bytes("MemAvailable:"),
-          .slab = bytes("Slab:"),
+          .slab = bytes("\nSlab:"),
           .anonymous = bytes("AnonPages:"),
           .stacks_and_tables = bytes("KernelStack:") + bytes("PageTables:"),
           .percpu = bytes("Percpu:"),
@@ -100,7 +105,7 @@ void measure_slots(Bench& bench, std::uint32_t slots) {
   Result<std::unique_ptr<PoolRunner>> runner = PoolRunner::create(
       program, {.in_flight = 1, .slots = slots, .cgroup_parent = bench.group.path()});
   if (!runner) {
-    bench.results.add(Trouble{"slots", program.name, "pool", runner.error().message()});
+    bench.results.add(Trouble{"slots", program.name, "pool", error_text(runner.error())});
     return;
   }
   const double first_us = micros(Clock::now() - start);

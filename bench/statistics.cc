@@ -64,7 +64,8 @@ Statistic quantile_of(double at) {
   return [at](std::vector<double>& samples) -> std::optional<double> {
     const auto count = static_cast<double>(samples.size());
     // Half a sample of slack: 100 × (1 − 0.99) is a little less than 1.
-    if (samples.empty() || (count * (1 - at) < 0.999)) return {};
+    const bool too_few = at > 0.5 && count * (1 - at) < 0.999;
+    if (samples.empty() || too_few) return {};
     const auto index = static_cast<std::ptrdiff_t>(at * (count - 1));
     std::nth_element(samples.begin(), samples.begin() + index, samples.end());
     return samples[static_cast<std::size_t>(index)];

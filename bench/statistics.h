@@ -22,7 +22,7 @@ struct Estimate {
 /// From all samples of the rounds drawn; may reorder them. Absent: too few.
 using Statistic = std::function<std::optional<double>(std::vector<double>& samples)>;
 
-/// Absent where fewer than one sample lies beyond it: p99.9 needs a thousand.
+/// Above the median, absent where fewer than one sample lies beyond it: p99.9 needs a thousand.
 Statistic quantile_of(double at);
 /// Samples are [amount, divisor] pairs: the sum of the ones by the sum of the others, times
 /// `factor`.

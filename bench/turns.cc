@@ -105,7 +105,7 @@ std::vector<Lane> make_lanes(Bench& bench, const std::string& measure, const Pro
       lanes.push_back(
           {.name = way->name, .runner = *std::move(runner), .whole_command = way->whole_command});
     else
-      bench.results.add(Trouble{measure, program.name, way->name, runner.error().message()});
+      bench.results.add(Trouble{measure, program.name, way->name, error_text(runner.error())});
   }
   return lanes;
 }
@@ -148,7 +148,7 @@ void add_troubles(Bench& bench, const std::string& measure, const std::string& p
                   const std::vector<Lane>& lanes) {
   for (const Lane& lane : lanes)
     if (lane.trouble)
-      bench.results.add(Trouble{measure, program, lane.name, lane.trouble->message()});
+      bench.results.add(Trouble{measure, program, lane.name, error_text(*lane.trouble)});
 }
 
 }  // namespace hatchery::bench

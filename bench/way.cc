@@ -17,4 +17,9 @@ Error failure(const std::string& object, const std::string& detail, const std::s
   return Error{.step = Step::kNone, .object = object, .detail = detail, .remedy = remedy};
 }
 
+std::string error_text(const Error& error) {
+  if (error.step != Step::kNone) return error.message();
+  return error.object + ": " + error.detail + (error.remedy.empty() ? "" : "; " + error.remedy);
+}
+
 }  // namespace hatchery::bench

@@ -53,5 +53,7 @@ const char* kind_name(WayKind kind) noexcept;
 
 /// An error of the benchmark itself: what, and with which object.
 Error failure(const std::string& object, const std::string& detail, const std::string& remedy = {});
+/// One line of it; one of our own has no step.
+std::string error_text(const Error& error);
 
 }  // namespace hatchery::bench
