@@ -132,7 +132,8 @@ TEST(BenchTargets, AllCoresAreBusyWithAsManyJobsAsCpus) {
 }
 
 TEST(BenchResults, AWayThatCantRunIsThereWithItsReason) {
-  const Way way{.name = "nsjail", .kind = WayKind::kPeer, .refusal = "not found"};
+  Way way{.name = "nsjail", .kind = WayKind::kPeer, .what = "a peer"};
+  way.refusal = "not found";
   const Results nothing;
   const boost::json::object json = nothing.json({}, {way}, {});
   EXPECT_EQ(json.at("ways").as_array().at(0).at("refusal").as_string(), "not found");
