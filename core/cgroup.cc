@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <sstream>
 
 #include "core/files.h"
 
@@ -45,12 +46,32 @@ void enable_controllers(const std::string& group, const std::set<std::string>& c
 }
 
 /// A group in which processes live can't pass controllers on (cgroups(7), "no internal processes"):
-/// they move to a child. Only ever the pool's own delegated group.
+/// they move to a child, all of them. Only ever the group that was delegated to the pool: a unit, a
+/// scope, a container.
 Result<void> vacate(const std::string& group) {
-  const Result<std::string> procs = read_whole_file(group + "/cgroup.procs");
-  if (!procs || procs->empty()) return {};
-  HATCHERY_TRY(make_group(group + "/hatchery-main"));
-  return write_text(group + "/hatchery-main/cgroup.procs", "0");
+  constexpr int kRoundsMax = 100;  // A process that forks meanwhile leaves a child behind.
+  const std::string self = std::to_string(::getpid()) + '\n';
+  for (int round = 0; round < kRoundsMax; ++round) {
+    const Result<std::string> procs = read_whole_file(group + "/cgroup.procs");
+    if (!procs || procs->empty()) return {};
+    // Strangers' are not ours to move.
+    if (round == 0 && ('\n' + *procs).find('\n' + self) == std::string::npos)
+      return errno_error(Step::kCreateCgroup, group, EBUSY,
+                         "choose a cgroup_parent without processes of its own");
+    HATCHERY_TRY(make_group(group + kPoolsOwnGroup));
+    std::istringstream pids(*procs);
+    for (std::string pid; pids >> pid;) {
+      Result<void> moved = write_text(group + kPoolsOwnGroup + "/cgroup.procs", pid);
+      if (!moved && moved.error().errnum != ESRCH) return moved;
+    }
+  }
+  return errno_error(Step::kCreateCgroup, group, EBUSY,
+                     "stop what forks in it, or give the pool a group of its own");
+}
+
+/// Not the root of all: that one may have both processes and controllers, and no such file.
+bool has_a_parent(const std::string& group) {
+  return ::access((group + "/cgroup.type").c_str(), F_OK) == 0;
 }
 
 /// Makes <mount><parent>/hatchery/<pool>; on v2 with the controllers passed down all the way.
@@ -59,7 +80,7 @@ Result<std::string> make_pool_group(const CgroupHierarchy& hierarchy,
   const std::string parent = hierarchy.mount + hierarchy.parent;
   const std::string all = parent + "/hatchery";
   const std::string own = all + "/" + pool_name;
-  if (hierarchy.v2 && !hierarchy.parent.empty() && !hierarchy.controllers.empty())
+  if (hierarchy.v2 && !hierarchy.controllers.empty() && has_a_parent(parent))
     HATCHERY_TRY(vacate(parent));
   HATCHERY_TRY(make_group(all));
   HATCHERY_TRY(make_group(own));
@@ -73,6 +94,12 @@ CgroupKnob open_knob(const std::string& directory, const char* name, int flags) 
   std::string path = directory + "/" + name;
   UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC));
   return fd.valid() ? CgroupKnob(std::move(fd), std::move(path)) : CgroupKnob();
+}
+
+Result<void> give_procs(const std::string& group, std::uint32_t uid) {
+  const std::string path = group + "/cgroup.procs";
+  if (::chown(path.c_str(), uid, uid) < 0) return errno_error(Step::kCreateCgroup, path, errno);
+  return {};
 }
 
 /// A v1 cpuset has no CPUs until it is told; nobody can join it before.
@@ -151,21 +178,17 @@ Result<SlotCgroup> SlotCgroup::create(const CgroupHost& host, const std::string&
       HATCHERY_TRY(inherit_cpuset(*pool_group, group));
     if (hierarchy.v2) {
       enable_controllers(group, hierarchy.controllers);
-      for (const char* name : {"/job", "/zygote"}) {
-        HATCHERY_TRY(make_group(group + name));
-        made.directories_.push_back(group + name);
-      }
+      HATCHERY_TRY(make_group(group + "/zygote"));
+      made.directories_.push_back(group + "/zygote");
       // The zygote forks into the job's group: it needs to write cgroup.procs there and in the
       // common ancestor, and nothing else (clone(2), CLONE_INTO_CGROUP).
-      for (const char* name : {"/cgroup.procs", "/job/cgroup.procs"})
-        if (::chown((group + name).c_str(), owner_uid, owner_uid) < 0 && ::geteuid() == 0)
-          return errno_error(Step::kCreateCgroup, group + name, errno);
+      made.owner_uid_ = owner_uid;
+      HATCHERY_TRY(give_procs(group, owner_uid));
+      made.v2_ = hierarchy;
+      HATCHERY_TRY(made.open_job_group(group + "/job"));
       made.zygote_dir_ =
           UniqueFd(::open((group + "/zygote").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-      made.job_dir_ = UniqueFd(::open((group + "/job").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-      if (!made.zygote_dir_.valid() || !made.job_dir_.valid())
-        return errno_error(Step::kCreateCgroup, group, errno);
-      made.open_knobs_v2(hierarchy, group + "/job");
+      if (!made.zygote_dir_.valid()) return errno_error(Step::kCreateCgroup, group, errno);
     } else {
       UniqueFd procs(::open((group + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
       if (!procs.valid()) return errno_error(Step::kCreateCgroup, group, errno);
@@ -175,6 +198,33 @@ Result<SlotCgroup> SlotCgroup::create(const CgroupHost& host, const std::string&
     made.directories_.push_back(group);
   }
   return made;
+}
+
+Result<void> SlotCgroup::open_job_group(const std::string& path) {
+  HATCHERY_TRY(make_group(path));
+  directories_.insert(directories_.begin(), path);
+  job_path_ = path;
+  HATCHERY_TRY(give_procs(path, owner_uid_));
+  job_dir_ = UniqueFd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!job_dir_.valid()) return errno_error(Step::kCreateCgroup, path, errno);
+  open_knobs_v2(v2_, path);
+  return {};
+}
+
+Result<void> SlotCgroup::renew_job_group() {
+  // Page cache would keep the old group in memory, dead (Documentation/admin-guide/cgroup-v2.rst,
+  // "Memory Ownership").
+  reclaim_leftover();
+  const std::string old = job_path_;
+  const std::string_view other = old.ends_with("/job") ? "/job-2" : "/job";
+  HATCHERY_TRY(open_job_group(old.substr(0, old.rfind('/')).append(other)));
+  job_group_used_ = false;
+  counters_before_.reset();
+  cpu_set_narrowed_ = was_throttled_ = has_cpu_rate_ = false;
+  // Its processes are dead and reaped.
+  if (::rmdir(old.c_str()) < 0) return errno_error(Step::kRemoveCgroup, old, errno);
+  std::erase(directories_, old);
+  return {};
 }
 
 void SlotCgroup::open_knobs_v1(const CgroupHierarchy& hierarchy, const std::string& directory) {

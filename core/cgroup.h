@@ -32,6 +32,10 @@ struct CgroupHierarchy {
   std::set<std::string> controllers;  ///< Those that groups below the parent can have.
 };
 
+/// Below a delegated group, for the processes that were in it: one that passes controllers on has
+/// none of its own (cgroups(7), "no internal processes").
+inline constexpr const char* kPoolsOwnGroup = "/hatchery-main";
+
 struct CgroupHost {
   std::vector<CgroupHierarchy> hierarchies;
 
@@ -142,6 +146,13 @@ class SlotCgroup {
   /// After a job that came near its memory limit: room for the zygote's own work.
   void lift_memory_limit();
 
+  /// Whether figures of another job would be wrong in the group of the last one: on v2 before Linux
+  /// 6.12, which can't reset memory.peak. While no job runs.
+  bool wants_new_job_group() const noexcept { return job_group_used_ && !memory_peak_resets_; }
+  /// Makes it, for the next worker: job_dir_fd() is of the new one; the old one is emptied and
+  /// removed. Blocks for milliseconds. After an error the slot can have no more jobs.
+  Result<void> renew_job_group();
+
   /// Kills every process in the groups, zygote included, waits for them (at most `wait_ms`), and
   /// removes the groups.
   Result<void> remove(std::uint32_t wait_ms);
@@ -165,12 +176,16 @@ class SlotCgroup {
   std::optional<std::uint64_t> throttled_ns() const;
   void open_knobs_v1(const CgroupHierarchy& hierarchy, const std::string& directory);
   void open_knobs_v2(const CgroupHierarchy& hierarchy, const std::string& directory);
+  Result<void> open_job_group(const std::string& path);
   Result<void> apply_memory(std::uint64_t bytes);
   Result<void> apply_cpu_set(const std::optional<std::string>& asked);
   std::optional<std::uint64_t> memory_peak() const;
   std::optional<std::uint64_t> memory_of_others() const;
 
   std::vector<std::string> directories_;  // Children before parents.
+  CgroupHierarchy v2_;                    // That of job_path_.
+  std::string job_path_;                  // "" where the host has no v2.
+  std::uint32_t owner_uid_ = 0;           // May fork into it.
   std::vector<UniqueFd> v1_procs_;
   UniqueFd zygote_dir_;
   UniqueFd job_dir_;
@@ -196,8 +211,10 @@ class SlotCgroup {
   std::uint64_t socket_memory_before_ = 0;
   std::optional<Counters> counters_before_;
   bool memory_peak_resets_ = false;
-  bool has_cpu_rate_ = false;   // The job that is placed, or runs.
-  bool was_throttled_ = false;  // The one before it had a rate.
+  bool job_group_used_ = false;  // v2: a job has begun in it.
+  bool has_own_peak_ = false;    // The job that runs.
+  bool has_cpu_rate_ = false;    // The job that is placed, or runs.
+  bool was_throttled_ = false;   // The one before it had a rate.
 };
 
 /// Removes what pool `pool_name` left: kills all in its groups and removes them. True when there

@@ -106,12 +106,14 @@ void SlotCgroup::begin() {
     // The kernel accounts for it when it ends: that of the job before, after its figures were read.
     counters_before_->throttled_ns = throttled_ns();
   was_throttled_ = false;
+  has_own_peak_ = memory_peak_resets_ || !job_group_used_;
+  job_group_used_ = !job_path_.empty();
   cpu_before_ = cpu_times();
 }
 
 std::optional<std::uint64_t> SlotCgroup::memory_peak() const {
-  // A peak that can't be reset is the group's since its birth: no figure of this job.
-  if (!memory_peak_resets_) return std::nullopt;
+  // A peak that can't be reset is the group's since its birth: this job's if it is the first.
+  if (!has_own_peak_) return std::nullopt;
   std::optional<std::uint64_t> peak = minus(memory_peak_.read_number(), memory_before_);
   // Two peaks need not have been at the same time: their sum is the most that it can have been.
   if (peak) *peak += minus(socket_memory_peak_.read_number(), socket_memory_before_).value_or(0);

@@ -11,6 +11,7 @@
 
 #include "core/cgroup.h"
 #include "core/files.h"
+#include "core/user_namespace.h"
 
 namespace hatchery {
 namespace {
@@ -62,14 +63,19 @@ std::string delegated_parent(const CgroupHierarchy& hierarchy, const std::string
   for (const std::string& line : split(self_cgroup, '\n')) {
     if (line.compare(0, 3, "0::") != 0) continue;
     std::string group = line.substr(3);
+    // Where an earlier pool of this process, or of its parent, has put it: see make_pool_group().
+    const std::string_view moved = kPoolsOwnGroup;
+    if (group.ends_with(moved)) group.resize(group.size() - moved.size());
     if (group == "/" || group.find("..") != std::string::npos) return {};
     const std::string path = hierarchy.mount + group;
     char flag[2] = {};
     // systemd sets these on a unit with Delegate=yes (systemd.resource-control(5)).
     for (const char* name : {"trusted.delegate", "user.delegate"})
       if (::getxattr(path.c_str(), name, flag, sizeof flag) == 1 && flag[0] == '1') return group;
+    // Without those: where it was given to the user, or to this user namespace, whose root it is.
     struct stat status {};
-    if (::geteuid() != 0 && ::stat(path.c_str(), &status) == 0 && status.st_uid == ::geteuid())
+    if ((::geteuid() != 0 || !has_all_ids()) && ::stat(path.c_str(), &status) == 0 &&
+        status.st_uid == ::geteuid())
       return group;
   }
   return {};

@@ -35,6 +35,7 @@ const char* find_step_name(Step step) noexcept {
     case Step::kCreatePipe: return "create pipe";
     case Step::kCreateMemfd: return "create memfd";
     case Step::kSelinuxLabel: return "choose SELinux label";
+    case Step::kEnterUserNamespace: return "enter a user namespace";
     case Step::kSlotJoinCgroup: return "slot: join cgroup";
     case Step::kSlotClone: return "slot: clone zygote into new namespaces";
     case Step::kSlotMapUids: return "slot: map uids and gids";

@@ -37,6 +37,7 @@ enum class Step : std::uint16_t {
   kCreatePipe,
   kCreateMemfd,
   kSelinuxLabel,
+  kEnterUserNamespace,
   // Slot: done once, by the launcher and the zygote.
   kSlotJoinCgroup = 60,
   kSlotClone,

@@ -51,7 +51,8 @@ struct Profile {
   /// false: read-only binds show the host's files with inodes of the slot's own (overlayfs), so
   /// that jobs at the same time can't meet in file locks, inotify or access times. true: they are
   /// the host's own inodes, for a host without overlayfs. Writable binds, and sources with other
-  /// filesystems mounted below them, always are.
+  /// filesystems mounted below them, always are; so is /dev/null and its like where the pool's root
+  /// is a user namespace's.
   bool share_inodes = false;
   /// Paths in the sandbox hidden under an empty read-only file or directory; missing ones are
   /// skipped.

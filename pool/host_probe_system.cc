@@ -9,7 +9,10 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/user_namespace.h"
+#include "pool/config.h"
 #include "pool/host_probe.h"
+#include "pool/host_state.h"
 #include "pool/limits.h"
 #include "pool/units.h"
 
@@ -29,13 +32,35 @@ std::string interface_text(const std::string& path) {
 }
 
 HostFeature probe_root() {
-  const bool root = ::geteuid() == 0;
-  return {.name = "root",
-          .need = FeatureNeed::kRequired,
+  const bool root = may_give_out_ids();
+  HostFeature feature = {
+      .name = "root",
+      .need = FeatureNeed::kRequired,
+      .present = root,
+      .value = root ? "yes" : "uid " + std::to_string(::geteuid()),
+      .consequence = "slots can't be given host uids of their own, so no pool starts",
+      .remedy =
+          "run as root, or have ids lent: `usermod --add-subuids 100000-165535 "
+          "--add-subgids 100000-165535 USER`, package uidmap"};
+  if (root && !has_all_ids())
+    feature.value =
+        "of a user namespace, " + std::to_string(ids_for_slots(0, 65'536).count) + " ids for slots";
+  return feature;
+}
+
+/// What no user namespace gives, however it is set up: see capabilities(7), "Interaction with user
+/// namespaces".
+HostFeature probe_host_root() {
+  const bool root = has_all_ids() && may_give_out_ids();
+  return {.name = "root of the host",
+          .need = FeatureNeed::kInteresting,
           .present = root,
-          .value = root ? "yes" : "uid " + std::to_string(::geteuid()),
-          .consequence = "slots can't be given host uids of their own, so no pool starts",
-          .remedy = "run as root"};
+          .value = root ? "yes" : "no",
+          .consequence =
+              "the pool's loop has no real-time priority, so that limits of time are "
+              "less exact on a busy host, and jobs at the same time can meet in locks on /dev/null "
+              "and its like",
+          .remedy = ""};
 }
 
 std::string rlimit_text(rlim_t value) {
@@ -134,10 +159,13 @@ HostFeature probe_governor() {
 
 HostFeature probe_run_space() {
   struct statvfs space = {};
-  const int errnum = ::statvfs("/run", &space) == 0 ? 0 : errno;
+  // Where the pool's default state directory is made.
+  std::string place = usable_state_directory(PoolConfig{}.state_directory);
+  place.resize(place.rfind('/'));
+  const int errnum = ::statvfs(place.c_str(), &space) == 0 ? 0 : errno;
   const std::uint64_t bytes = errnum == 0 ? space.f_bavail * space.f_frsize : 0;
-  const bool writable = ::access("/run", W_OK) == 0;
-  HostFeature feature = {.name = "space in /run", .need = FeatureNeed::kWanted};
+  const bool writable = ::access(place.c_str(), W_OK) == 0;
+  HostFeature feature = {.name = "space in " + place, .need = FeatureNeed::kWanted};
   feature.present = errnum == 0 && writable && bytes >= kRunBytesWanted;
   feature.value = errnum != 0 ? errno_name(errnum)
                   : writable  ? format_bytes(bytes >> 20U << 20U)
@@ -156,6 +184,7 @@ HostFeature probe_cpus() {
 HostFeatureGroup probe_system() {
   HostFeatureGroup group = {.name = "system", .features = {}};
   group.features.push_back(probe_root());
+  group.features.push_back(probe_host_root());
   group.features.push_back(probe_cpus());
   group.features.push_back(probe_open_files());
   group.features.push_back(probe_locked_memory());

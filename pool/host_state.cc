@@ -5,6 +5,9 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include <cstdlib>
+
+#include "pool/config.h"
 #include "workers/selinux_label.h"
 
 namespace hatchery {
@@ -44,6 +47,15 @@ Result<void> make_directory(const std::string& path, mode_t mode) {
 }
 
 }  // namespace
+
+std::string usable_state_directory(const std::string& configured) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): a library's user sets no environment meanwhile.
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  if (configured != PoolConfig{}.state_directory || runtime == nullptr || runtime[0] != '/' ||
+      ::access("/run", W_OK) == 0)
+    return configured;
+  return std::string(runtime) + "/hatchery";
+}
 
 std::string overlay_directory(const std::string& state_directory) {
   return state_directory + "/overlay";

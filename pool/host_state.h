@@ -41,6 +41,10 @@ class NumberLocks {
   std::vector<bool> held_;
 };
 
+/// `configured`; where that is the default and /run can't be written, "hatchery" in
+/// $XDG_RUNTIME_DIR, which is the user's own.
+std::string usable_state_directory(const std::string& configured);
+
 /// Where the launcher finds the empty directories that OwnInodes needs.
 std::string overlay_directory(const std::string& state_directory);
 

@@ -152,6 +152,7 @@ class Loop {
   void fill_figures(Slot& slot, Job& job);
   void finish_collecting(Slot& slot, Job& job, std::vector<Output> files);
   void ask_for_reset(Slot& slot);
+  void send_reset(Slot& slot, bool new_group);
 
   LoopSetup setup_;
   std::string host_name_;

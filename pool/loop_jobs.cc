@@ -236,8 +236,25 @@ void Loop::finish_collecting(Slot& slot, Job& job, std::vector<Output> files) {
 
 void Loop::ask_for_reset(Slot& slot) {
   slot.apply(SlotEvent::kCollected);
+  if (!slot.cgroup->wants_new_job_group()) return send_reset(slot, false);
+  // Milliseconds, and the slot is nobody's now: on the porter's thread.
+  slot.porter_busy = true;
+  porter_->run([this, &slot] {
+    auto renewed = std::make_shared<Result<void>>(slot.cgroup->renew_job_group());
+    post([this, &slot, renewed] {
+      slot.porter_busy = false;
+      if (slot.state == SlotState::kDead) return bury(slot);
+      if (!*renewed) return lose(slot, renewed->error());
+      send_reset(slot, true);
+    });
+  });
+}
+
+void Loop::send_reset(Slot& slot, bool new_group) {
   const protocol::Reset message;
-  if (raw::send_message(slot.socket.get(), &message, sizeof message, nullptr, 0) < 0)
+  const int group_fd = slot.cgroup->job_dir_fd();
+  if (raw::send_message(slot.socket.get(), &message, sizeof message, &group_fd, new_group ? 1 : 0) <
+      0)
     return lose(slot,
                 errno_error(Step::kSendMessage, "to the zygote", errno, "the slot is replaced"));
   slot.park_due_ns = monotonic_ns() + kResetNs;

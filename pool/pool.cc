@@ -2,16 +2,16 @@
 #include "pool/pool.h"
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <set>
 
 #include "core/files.h"
+#include "core/user_namespace.h"
 #include "pool/host_input.h"
+#include "pool/host_state.h"
 #include "pool/job_plan.h"
 #include "pool/limits.h"
 #include "pool/loop.h"
@@ -66,16 +66,42 @@ Result<std::string> choose_label(Profile& profile, const std::string& zygote_pat
 
 /// Whoever lacks them would hear of state directories and cgroups first, and mend those in vain.
 Result<void> check_privileges() {
-  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-  if (::syscall(SYS_capget, &header, data) < 0) return {};
-  constexpr std::uint32_t kNeeded = 1U << CAP_SETUID | 1U << CAP_SETGID;
-  if ((data[0].effective & kNeeded) == kNeeded) return {};
+  if (may_give_out_ids()) return {};
   return Error{.step = Step::kLeaseUid,
                .errnum = EPERM,
                .detail = "uid " + std::to_string(::geteuid()) +
                          " may not give slots host uids of their own (user_namespaces(7))",
-               .remedy = "run as root"};
+               .remedy = "run as root, or call enter_user_namespace() first"};
+}
+
+/// In a user namespace: the ids that it has, and a state directory that is the user's own.
+Result<void> adapt_to_user_namespace(PoolConfig& config) {
+  const PoolConfig defaults;
+  config.state_directory = usable_state_directory(config.state_directory);
+  if (has_all_ids()) return {};
+  const IdRange ids = ids_for_slots(config.uid_base, config.uid_count);
+  const bool chosen =
+      config.uid_base != defaults.uid_base || config.uid_count != defaults.uid_count;
+  if (ids.count == 0 || (chosen && ids != IdRange{config.uid_base, config.uid_count}))
+    return Error{.step = Step::kValidateConfig,
+                 .object = "uid_base",
+                 .detail = "this user namespace lacks some of the ids " +
+                           std::to_string(config.uid_base) + " and the " +
+                           std::to_string(config.uid_count) + " from there",
+                 .remedy =
+                     "choose from those in /proc/self/uid_map and gid_map, or leave uid_base "
+                     "and uid_count out"};
+  config.uid_base = ids.first;
+  config.uid_count = ids.count;
+  std::uint64_t needed = 0;
+  for (const Profile& profile : config.profiles) needed += std::uint64_t{profile.slots_max} * 2;
+  if (needed <= ids.count) return {};
+  return Error{.step = Step::kValidateConfig,
+               .object = "slots_max",
+               .detail = "all profiles' slots need " + std::to_string(needed) +
+                         " ids, two each, and this user namespace has " +
+                         std::to_string(ids.count) + " for them",
+               .remedy = "lower it, or have more ids in /etc/subuid and /etc/subgid"};
 }
 
 Result<void> check_open_files(const Limits& limits) {
@@ -250,6 +276,7 @@ Result<std::unique_ptr<Pool>> Pool::create(PoolConfig config) {
   HATCHERY_TRY(config.validate());
   HATCHERY_TRY(config.check_files());
   HATCHERY_TRY(check_privileges());
+  HATCHERY_TRY(adapt_to_user_namespace(config));
   LoopSetup setup;
   Result<CgroupHost> cgroups = CgroupHost::find(config.cgroup_parent);
   if (!cgroups) return std::move(cgroups).error();

@@ -11,6 +11,7 @@
 #include <sstream>
 #include <vector>
 
+#include "core/user_namespace.h"
 #include "workers/protocol.h"
 
 namespace hatchery {
@@ -70,10 +71,14 @@ class PlanWriter {
 };
 
 void add_devices(PlanWriter& writer) {
-  constexpr std::uint16_t kDevice = protocol::kMountIsFile | protocol::kMountDevice;
+  // The kernel opens no device on a filesystem that was mounted in a user namespace, as the overlay
+  // is then: there they are the host's own inodes.
+  const std::uint16_t device =
+      static_cast<std::uint16_t>(protocol::kMountIsFile | protocol::kMountDevice |
+                                 (has_all_ids() ? 0 : protocol::kMountShared));
   for (const char* name : {"null", "zero", "full", "random", "urandom"}) {
     const std::string path = std::string("/dev/") + name;
-    writer.add(MountKind::kBind, path, path, kDevice);
+    writer.add(MountKind::kBind, path, path, device);
   }
   writer.add(MountKind::kSymlink, "/proc/self/fd", "/dev/fd");
   writer.add(MountKind::kSymlink, "/proc/self/fd/0", "/dev/stdin");

@@ -80,6 +80,11 @@ Attack channel(const Channel& it, bool concurrent, const std::string& seen,
 }
 Attack beside(const Channel& it) { return channel(it, true, "", "found"); }
 Attack watched(const Channel& it) { return channel(it, true, "nothing", "seen"); }
+/// What a user namespace can't give: the kernel opens no device on a filesystem mounted in one.
+Attack by_host_root(Attack attack) {
+  attack.needs = "host_root";
+  return attack;
+}
 Attack after(const Channel& it) { return channel(it, false, "", "found"); }
 
 HATCHERY_ATTACKS(Channels) {
@@ -107,8 +112,9 @@ HATCHERY_ATTACKS(Channels) {
               "inodes of the slot's own", kInodes}),
       beside({"LocksOnEtc", "G102", "tells a neighbour by flock on a bound file of /etc", "flock",
               "/etc/services", "inodes of the slot's own", kInodes}),
-      beside({"LocksOnDevices", "G102", "tells a neighbour by a record lock on /dev/null", "record",
-              "/dev/null", "inodes of the slot's own", kInodes}),
+      by_host_root(
+          beside({"LocksOnDevices", "G102", "tells a neighbour by a record lock on /dev/null",
+                  "record", "/dev/null", "inodes of the slot's own", kInodes})),
       watched({"WatchedPrograms", "G104", "sees by inotify what a neighbour starts", "inotify",
                "/usr/bin/true", "inodes of the slot's own", kInodes}),
       watched({"WatchedDirectories", "G104", "sees by dnotify what a neighbour lists", "dnotify",

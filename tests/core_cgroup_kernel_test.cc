@@ -23,7 +23,7 @@ class SlotCgroupTest : public ::testing::Test {
     Result<CgroupHost> found = CgroupHost::find();
     ASSERT_TRUE(found) << found.error().message();
     host = *std::move(found);
-    Result<SlotCgroup> made = SlotCgroup::create(host, kPool, 0, ::getuid());
+    Result<SlotCgroup> made = SlotCgroup::create(host, kPool, 0, ::geteuid());
     ASSERT_TRUE(made) << made.error().message();
     slot.emplace(*std::move(made));
   }
@@ -166,6 +166,10 @@ TEST(CgroupHost, HasANameForWhatItFound) {
   const Result<CgroupHost> host = CgroupHost::find();
   ASSERT_TRUE(host);
   EXPECT_EQ(host->name().compare(0, 8, "cgroup v"), 0);
+  bool v1 = false;
+  for (const CgroupHierarchy& hierarchy : host->hierarchies) v1 |= !hierarchy.v2;
+  const bool v2 = host->v2() != nullptr;
+  EXPECT_EQ(host->name(), v1 && v2 ? "cgroup v1+v2" : v1 ? "cgroup v1" : "cgroup v2");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/cgroup.h"
 #include "core/check.h"
 #include "pool/host_probe.h"
 
@@ -39,6 +40,7 @@ constexpr Alias kAliases[] = {
     {"openat2", "openat2"},
     {"selinux", "SELinux"},
     {"root", "root"},
+    {"host_root", "root of the host"},
 };
 
 struct Program {
@@ -81,10 +83,18 @@ std::string missing_ia32() {
 #endif
 }
 
+std::string missing_v2() {
+  const Result<CgroupHost> host = CgroupHost::find();
+  if (!host) return host.error().message();
+  const CgroupHierarchy* memory = host->with("memory");
+  return memory != nullptr && memory->v2 ? "" : "memory is not on cgroup v2 here: " + host->name();
+}
+
 }  // namespace
 
 std::string missing_feature(const std::string& feature) {
   if (feature == "ia32") return missing_ia32();
+  if (feature == "cgroup_v2") return missing_v2();
   for (const Program& program : kPrograms) {
     if (program.name != feature) continue;
     return ::access(program.path, X_OK) == 0 ? "" : std::string(program.path) + " is not installed";

@@ -9,8 +9,9 @@ namespace hatchery::testing {
 
 /// Why the host lacks the feature, or "" when it has it. A feature that nobody knows fails the
 /// program. Names: userns, seccomp, io_uring, cgroup_memory, cgroup_pids, cgroup_cpu,
-/// cgroup_cpuset, cgroup_kill, freezer, timens, clone3, openat2, root, ia32 (int $0x80 works), gcc,
-/// gxx, python3, java, javac, bash, perl, go, rustc, node, fpc.
+/// cgroup_v2 (it has the memory controller), cgroup_cpuset, cgroup_kill, freezer, timens, clone3,
+/// openat2, root (may be a user namespace's), host_root, ia32 (int $0x80 works), gcc, gxx, python3,
+/// java, javac, bash, perl, go, rustc, node, fpc.
 std::string missing_feature(const std::string& feature);
 
 /// True when HATCHERY_REQUIRE (a list with commas) names it: then its absence is a failure.

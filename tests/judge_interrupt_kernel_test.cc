@@ -35,7 +35,8 @@ TEST_F(JobCommand, InterruptedJudgeShowsEveryVerdictThatItCounts) {
       hatchery({"judge", "--slots", "2", "--jobs", "2", "--bind", shared + ":/shared:rw", package}),
       {});
   pollfd waiting = {.fd = running.get(), .events = POLLIN, .revents = 0};
-  ASSERT_EQ(::poll(&waiting, 1, 50'000), 1) << "the third submission never ran";
+  ASSERT_EQ(::poll(&waiting, 1, 50'000 * testing::slowness()), 1)
+      << "the third submission never ran";
   process.kill(SIGINT);
   const ProcessResult result = process.wait();
   EXPECT_EQ(result.status, 130) << result.err;

@@ -12,6 +12,8 @@
 #include <sstream>
 
 #include "core/cgroup.h"
+#include "core/user_namespace.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 namespace {
@@ -35,6 +37,7 @@ unsigned long first_number(const std::string& text) {
 
 std::vector<std::string> processes_of(const PoolConfig& config) {
   std::vector<std::string> found;
+  const IdRange ids = ids_for_slots(config.uid_base, config.uid_count);
   for (const fs::directory_entry& entry : fs::directory_iterator("/proc")) {
     const std::string name = entry.path().filename();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
@@ -44,7 +47,7 @@ std::vector<std::string> processes_of(const PoolConfig& config) {
     // Dead, and orphaned by a helper that was killed: it holds nothing and waits for init.
     const bool init_reaps =
         !ours && status_field(entry.path(), "State").find('Z') != std::string::npos;
-    const bool of_slot = uid >= config.uid_base && uid < config.uid_base + config.uid_count;
+    const bool of_slot = uid >= ids.first && uid - ids.first < ids.count;
     if (ours || (of_slot && !init_reaps))
       found.push_back(name + status_field(entry.path(), "Name"));
   }
@@ -88,11 +91,17 @@ PoolConfig PoolTest::small_config() {
   PoolConfig config;
   config.name = "test-" + std::to_string(::getpid()) + '-' + std::to_string(next++);
   config.zygote_path = HATCHERY_ZYGOTE;
-  // Of this process alone, so that test programs may run side by side.
-  config.uid_base = 0x71000000 + static_cast<std::uint32_t>(::getpid() % 8192) * 1024;
-  config.uid_count = 256;
+  // Of this process alone, so that test programs may run side by side. A user namespace has not
+  // that many: the pool takes what there is.
+  if (has_all_ids()) {
+    config.uid_base = 0x71000000 + static_cast<std::uint32_t>(::getpid() % 8192) * 1024;
+    config.uid_count = 256;
+  }
   config.profiles.front().slots_min = 1;
   config.profiles.front().slots_max = 2;
+  Limits& defaults = config.profiles.front().defaults;
+  if (defaults.cpu_time) *defaults.cpu_time *= slowness();
+  if (defaults.wall_time) *defaults.wall_time *= slowness();
   // Set where SELinux has Hatchery's policy: then every test's jobs are confined by it.
   if (const char* type = std::getenv("HATCHERY_TEST_SELINUX_TYPE"))
     config.profiles.front().selinux_type = type;

@@ -18,6 +18,7 @@
 
 #include "core/check.h"
 #include "core/fd.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 
@@ -33,10 +34,11 @@ class Process {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// `args[0]` is a path. All of `input` is offered on its stdin, which is closed after it.
+  /// `args[0]` is a path. `deadline` is of a machine that isn't emulated. All of `input` is offered
+  /// on its stdin, which is closed after it.
   Process(const std::vector<std::string>& args, std::string input,
           std::chrono::milliseconds deadline = std::chrono::seconds(60))
-      : input_(std::move(input)), deadline_(Clock::now() + deadline) {
+      : input_(std::move(input)), deadline_(Clock::now() + deadline * slowness()) {
     int in[2], out[2], err[2];
     HATCHERY_CHECK(::pipe2(in, O_CLOEXEC) == 0 && ::pipe2(out, O_CLOEXEC) == 0 &&
                    ::pipe2(err, O_CLOEXEC) == 0);

@@ -6,7 +6,8 @@
 //   pool ◄─ Parked + fds ────── worker        a slot is ready for a job
 //   pool ── JobPlan + fds ────► worker        the worker becomes the job
 //   pool ◄─ Ended ───────────── zygote        every process of the job is dead and reaped
-//   pool ── Reset ────────────► zygote        figures and files are read; next worker, please
+//   pool ── Reset ────────────► zygote        figures and files are read; next worker, please;
+//                                             with a descriptor: in this cgroup
 //   pool ◄─ SetupFailed ─────── zygote        setup or reset failed; the zygote exits
 //
 // Any socket error or end of file ends the receiver, and with the zygote everything in its pid

@@ -140,9 +140,10 @@ std::uint64_t guards(const SlotSetup& setup, std::uint64_t attributes) noexcept 
   return setup.without(protocol::kWithoutMountFlags) ? attributes & ~kGuards : attributes;
 }
 
+constexpr std::uint16_t kHostInodes = protocol::kMountShared | protocol::kMountWritable;
+
 int open_source(const SlotSetup& setup, const MountOp& op, OwnInodes* own) noexcept {
-  constexpr std::uint16_t kShared = protocol::kMountShared | protocol::kMountWritable;
-  if (own != nullptr && (op.flags & kShared) == 0) {
+  if (own != nullptr && (op.flags & kHostInodes) == 0) {
     const int tree_fd = own->open(setup.text(op.source));
     if (tree_fd >= 0 || errno != ENOTSUP) return tree_fd;
   }
@@ -159,8 +160,15 @@ int open_bind(const SlotSetup& setup, const MountOp& op, OwnInodes* own) noexcep
   if ((op.flags & protocol::kMountNoExec) != 0) attributes |= MOUNT_ATTR_NOEXEC;
   const bool writable = (op.flags & protocol::kMountWritable) != 0;
   if (!writable && !setup.without(protocol::kWithoutReadOnly)) attributes |= MOUNT_ATTR_RDONLY;
-  if (setup.injected(Step::kSlotBindReadOnly) ||
-      restrict_mount(tree_fd, guards(setup, attributes), AT_RECURSIVE) < 0) {
+  int restricted = setup.injected(Step::kSlotBindReadOnly)
+                       ? -1
+                       : restrict_mount(tree_fd, guards(setup, attributes), AT_RECURSIVE);
+  // In a user namespace the host's way with access times is locked (mount_namespaces(7)); only what
+  // has the host's inodes comes so far.
+  if (restricted < 0 && errno == EPERM && (op.flags & kHostInodes) != 0)
+    restricted = restrict_mount(
+        tree_fd, guards(setup, attributes & ~std::uint64_t{MOUNT_ATTR__ATIME}), AT_RECURSIVE);
+  if (restricted < 0) {
     const int saved_errno = errno;
     ::close(tree_fd);
     errno = saved_errno;

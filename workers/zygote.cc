@@ -82,7 +82,7 @@ class Zygote {
   Failure reset_network(bool first) noexcept;
   long clone_worker() noexcept;
   Ended reap(long worker) noexcept;
-  void await_reset_message() const noexcept;
+  void await_reset_message() noexcept;
   bool own_network() const noexcept {
     return setup_.plan->network_host == 0 && !setup_.without(protocol::kWithoutNetworkNamespace);
   }
@@ -262,13 +262,18 @@ Ended Zygote::reap(long worker) noexcept {
   return ended;
 }
 
-void Zygote::await_reset_message() const noexcept {
+void Zygote::await_reset_message() noexcept {
   protocol::Reset message;
   iovec part{&message, sizeof message};
-  int fds[1];
+  int fds[1] = {-1};
   std::size_t fds_count = 0;
-  const ssize_t size = raw::receive_message(context_.socket_fd, &part, 1, fds, 0, &fds_count);
+  const ssize_t size = raw::receive_message(context_.socket_fd, &part, 1, fds, 1, &fds_count);
   if (size != sizeof message || message.kind != protocol::MessageKind::kReset) ::_exit(0);
+  if (fds_count == 0) return;
+  // The next worker is born in another group. Under the old number: low ones stay free.
+  if (context_.job_cgroup_fd < 0 || ::dup3(fds[0], context_.job_cgroup_fd, O_CLOEXEC) < 0)
+    give_up(failed(Step::kWorkerClone, 1));
+  ::close(fds[0]);
 }
 
 void Zygote::run() noexcept {

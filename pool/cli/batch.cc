@@ -13,6 +13,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "core/user_namespace.h"
 #include "pool/cli/batch_writer.h"
 #include "pool/cli/common.h"
 #include "pool/cli/exit_status.h"
@@ -359,6 +360,8 @@ Result<int> run_batch(const BatchOptions& options) {
   if (!config) return std::move(config).error();
   Result<BatchFiles> files = open_files(options);
   if (!files) return std::move(files).error();
+  // Before the first thread.
+  HATCHERY_TRY(enter_user_namespace());
   Result<WakeUp> wake = WakeUp::create();
   if (!wake) return std::move(wake).error();
   // Before the pool, whose callbacks use them.

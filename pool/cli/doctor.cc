@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "core/user_namespace.h"
 #include "pool/cli/common.h"
 #include "pool/cli/exit_status.h"
 #include "pool/cli/verbs.h"
@@ -105,6 +106,8 @@ std::string doctor_json(const std::vector<HostFeatureGroup>& groups) {
 
 int doctor_verb(const DoctorOptions& options) {
   if (options.print_config) return print_result(config_to_toml(PoolConfig{}), kExitSuccess);
+  // Whatever hinders it is in the answer.
+  static_cast<void>(enter_user_namespace().has_value());
   const std::vector<HostFeatureGroup> groups = probe_host();
   const int status = host_suffices(groups) ? kExitSuccess : kExitFailure;
   if (options.json) return print_result(doctor_json(groups), status);

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 
+#include "core/user_namespace.h"
 #include "pool/cli/common.h"
 #include "pool/cli/exit_status.h"
 #include "pool/cli/options.h"
@@ -304,6 +305,8 @@ Result<int> run_job(const RunOptions& options) {
   if (!files) return std::move(files).error();
   Result<JobSpec> spec = make_spec(options, profile, *files);
   if (!spec) return std::move(spec).error();
+  // Before the first thread.
+  HATCHERY_TRY(enter_user_namespace());
   Result<std::unique_ptr<StreamPump>> pump = StreamPump::create(limits->output_bytes);
   if (!pump) return std::move(pump).error();
   HATCHERY_TRY(connect_output(STDOUT_FILENO, options.stdout_path, options, files->stdout_file,

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 
+#include "core/user_namespace.h"
 #include "pool/cli/common.h"
 #include "pool/cli/exit_status.h"
 #include "pool/cli/judge/judge.h"
@@ -154,6 +155,8 @@ Result<judge::Summary> judge_package(const JudgeVerbOptions& options, const Pack
                                      Screen& screen) {
   Result<PoolConfig> config = load_pool_config(options, package);
   if (!config) return std::move(config).error();
+  // Before the first thread.
+  HATCHERY_TRY(enter_user_namespace());
   judge::JudgeOptions judge_options;
   judge_options.all = options.all;
   judge_options.in_flight_max = in_flight_max(options, *config);
