@@ -93,7 +93,8 @@ struct Profile {
   /// leave to the next: kept, they spare it reading the same files again. What is left beyond this
   /// is given back before the next job; a MiB is never worth the work. 0 to 1 PiB. What is kept is
   /// in no later job's figures; but a job that comes that near its memory limit makes the kernel
-  /// give it back, and its peak is then too low by as much.
+  /// give it back, and its peak is then too low by as much. On v2 before Linux 6.12, where another
+  /// job's peak takes a new group, a peak is absent from the second job on.
   std::uint64_t cache_kept_bytes = 0;
 
   std::uint32_t slots_min = 1;  ///< Ready at all times. 1 to slots_max.

@@ -236,7 +236,9 @@ void Loop::finish_collecting(Slot& slot, Job& job, std::vector<Output> files) {
 
 void Loop::ask_for_reset(Slot& slot) {
   slot.apply(SlotEvent::kCollected);
-  if (!slot.cgroup->wants_new_job_group()) return send_reset(slot, false);
+  // The cache is the old group's.
+  const bool keeps_cache = profiles_[slot.profile].profile->cache_kept_bytes > 0;
+  if (keeps_cache || !slot.cgroup->wants_new_job_group()) return send_reset(slot, false);
   // Milliseconds, and the slot is nobody's now: on the porter's thread.
   slot.porter_busy = true;
   porter_->run([this, &slot] {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "tests/adversarial.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 namespace {
@@ -45,7 +46,8 @@ Attack bombs(std::string name, std::string source, std::string does, const std::
           .does = std::move(does),
           .answer = "time limit; the process limit was hit; the next job is alone",
           .layer = "pids and CPU time of the job's cgroup, kill of all processes",
-          .job = payload("crowd", {"bomb", kind}, {.cpu_time = milliseconds(100), .processes = 24}),
+          .job = payload("crowd", {"bomb", kind},
+                         {.cpu_time = milliseconds(100) * slowness(), .processes = 24}),
           .gets = Both(Ends(Outcome::kTimeLimit), kHitTheLimit),
           .control = with(
               "the limit on CPU time",

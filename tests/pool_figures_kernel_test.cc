@@ -201,7 +201,9 @@ TEST_F(PoolFiguresOfCache, PageCacheStaysWhereTheProfileKeepsIt) {
   profile().cache_kept_bytes = 64 * kMiB;
   EXPECT_GE(*read_it().memory_peak_bytes, kFileMib * kMiB);
   EXPECT_GE(cached_at_the_next_job(), kFileMib * kMiB);
-  EXPECT_LT(*read_it().memory_peak_bytes, 2 * kMiB) << "another job's pages are in no figure";
+  // Absent where the kernel can't reset a peak (v2 before Linux 6.12).
+  EXPECT_LT(read_it().memory_peak_bytes.value_or(0), 2 * kMiB)
+      << "another job's pages are in no figure";
 }
 
 TEST_F(PoolFigures, TheSumOverJobsIsWhatTheKernelCountedForAll) {

@@ -8,6 +8,7 @@
 
 #include "pool/limits.h"
 #include "tests/pool_fixture.h"
+#include "tests/slowness.h"
 #include "workers/protocol.h"
 
 namespace hatchery::testing {
@@ -81,7 +82,8 @@ TEST_F(PoolOutcomes, CpuTimeAtTheLimitIsTimeLimit) {
   const Report ended = run_shell("while :; do :; done", {.cpu_time = milliseconds(50)});
   EXPECT_EQ(ended.outcome, Outcome::kTimeLimit) << describe(ended);
   EXPECT_GE(ended.cpu_time.value(), milliseconds(50));
-  const Report control = run_shell(kBurn, {.cpu_time = seconds(30), .wall_time = seconds(60)});
+  const Report control = run_shell(
+      kBurn, {.cpu_time = seconds(30) * slowness(), .wall_time = seconds(60) * slowness()});
   EXPECT_EQ(control.outcome, Outcome::kAccepted) << describe(control);
   EXPECT_GT(control.cpu_time.value(), milliseconds(1));
 }
@@ -89,9 +91,10 @@ TEST_F(PoolOutcomes, CpuTimeAtTheLimitIsTimeLimit) {
 TEST_F(PoolOutcomes, CpuTimeIsThatOfTheWholeTree) {
   // Each child alone stays below the limit; those that were reaped count too.
   const std::string child = "( " + std::string(kBurn) + " )";
-  const Report alone = run_shell(child, {.cpu_time = seconds(30), .wall_time = seconds(60)});
+  const Report alone = run_shell(
+      child, {.cpu_time = seconds(30) * slowness(), .wall_time = seconds(60) * slowness()});
   ASSERT_EQ(alone.outcome, Outcome::kAccepted) << describe(alone);
-  const Limits limits{.cpu_time = *alone.cpu_time * 4, .wall_time = seconds(60)};
+  const Limits limits{.cpu_time = *alone.cpu_time * 4, .wall_time = seconds(60) * slowness()};
   const Report tree = run_shell("while :; do " + child + "; done", limits);
   EXPECT_EQ(tree.outcome, Outcome::kTimeLimit) << describe(tree);
   const Report daemons =
@@ -106,7 +109,7 @@ TEST_F(PoolOutcomes, WallTimeAtTheLimitIsWallLimit) {
   EXPECT_GE(
       ended.steps.handed_over.value() + ended.steps.exec_done.value() + ended.steps.ended.value(),
       milliseconds(50));
-  const Report control = run_shell("sleep 0.3", {.wall_time = seconds(60)});
+  const Report control = run_shell("sleep 0.3", {.wall_time = seconds(60) * slowness()});
   EXPECT_EQ(control.outcome, Outcome::kAccepted) << describe(control);
   EXPECT_GE(control.wall_time.value(), milliseconds(300));
   EXPECT_LT(control.cpu_time.value(), milliseconds(300));
@@ -180,7 +183,7 @@ TEST_F(PoolOutcomes, ForkFailsAtTheProcessLimitAndTheReportSaysSo) {
 TEST_F(PoolOutcomes, AForkBombIsBoundedAndEndsWithItsLimit) {
   // In a subshell: a shell whose own fork fails ends, and the main one must reach its CPU limit.
   const Report report = run_shell("f() { f | f & }; (f); while :; do :; done",
-                                  {.cpu_time = milliseconds(2000), .processes = 32});
+                                  {.cpu_time = milliseconds(2000) * slowness(), .processes = 32});
   EXPECT_EQ(report.outcome, Outcome::kTimeLimit) << describe(report);
   EXPECT_EQ(report.process_limit_hit, true);
   EXPECT_EQ(run_shell("echo next").outcome, Outcome::kAccepted);
@@ -228,11 +231,13 @@ TEST_F(PoolOutcomes, OpenFilesBeyondTheLimitAreRefused) {
 
 TEST_F(PoolOutcomes, TheCpuRateThrottlesAndKillsNothing) {
   HATCHERY_REQUIRE_FEATURE("cgroup_cpu");
-  const Report slow =
-      run_shell(kBurn, {.cpu_time = seconds(30), .wall_time = seconds(60), .cpu_rate = 0.25});
+  const Report slow = run_shell(kBurn, {.cpu_time = seconds(30) * slowness(),
+                                        .wall_time = seconds(60) * slowness(),
+                                        .cpu_rate = 0.25});
   EXPECT_EQ(slow.outcome, Outcome::kAccepted) << describe(slow);
   EXPECT_GT(slow.throttled_time.value(), Nanoseconds(0));
-  const Report control = run_shell(kBurn, {.cpu_time = seconds(30), .wall_time = seconds(60)});
+  const Report control = run_shell(
+      kBurn, {.cpu_time = seconds(30) * slowness(), .wall_time = seconds(60) * slowness()});
   EXPECT_EQ(control.outcome, Outcome::kAccepted) << describe(control);
   EXPECT_EQ(control.throttled_time, Nanoseconds(0));
 }
