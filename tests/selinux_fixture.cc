@@ -118,6 +118,7 @@ std::vector<std::string> SelinuxJobs::labels_of_all_slots(Pool& pool, std::size_
   std::vector<std::string> labels;
   if (reports)
     for (const Report& report : reports->get()) labels.push_back(output_of(report));
+  std::sort(labels.begin(), labels.end());
   return labels;
 }
 

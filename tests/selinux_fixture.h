@@ -80,7 +80,7 @@ class SelinuxJobs : public PoolTest {
   std::string seen(const std::string& script);
   /// The same in a pool of its own, whose jobs have that type.
   std::string seen_as(const std::string& type, const std::string& script);
-  /// Labels of jobs that run at the same time, one in each slot.
+  /// Labels of jobs that run at the same time, one in each slot; sorted.
   static std::vector<std::string> labels_of_all_slots(Pool& pool, std::size_t slots);
 
   KernelLog log_;

@@ -140,20 +140,23 @@ std::uint64_t guards(const SlotSetup& setup, std::uint64_t attributes) noexcept 
   return setup.without(protocol::kWithoutMountFlags) ? attributes & ~kGuards : attributes;
 }
 
-constexpr std::uint16_t kHostInodes = protocol::kMountShared | protocol::kMountWritable;
-
-int open_source(const SlotSetup& setup, const MountOp& op, OwnInodes* own) noexcept {
+/// `host_inodes` becomes true where its inodes are the host's.
+int open_source(const SlotSetup& setup, const MountOp& op, OwnInodes* own,
+                bool& host_inodes) noexcept {
+  constexpr std::uint16_t kHostInodes = protocol::kMountShared | protocol::kMountWritable;
   if (own != nullptr && (op.flags & kHostInodes) == 0) {
     const int tree_fd = own->open(setup.text(op.source));
     if (tree_fd >= 0 || errno != ENOTSUP) return tree_fd;
   }
+  host_inodes = true;
   return ::open_tree(AT_FDCWD, setup.text(op.source),
                      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 }
 
 /// A detached, restricted copy of a host tree. −1 with errno; ENOENT where the source is missing.
 int open_bind(const SlotSetup& setup, const MountOp& op, OwnInodes* own) noexcept {
-  const int tree_fd = open_source(setup, op, own);
+  bool host_inodes = false;
+  const int tree_fd = open_source(setup, op, own, host_inodes);
   if (tree_fd < 0) return -1;
   std::uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOATIME;
   if ((op.flags & protocol::kMountDevice) == 0) attributes |= MOUNT_ATTR_NODEV;
@@ -164,7 +167,8 @@ int open_bind(const SlotSetup& setup, const MountOp& op, OwnInodes* own) noexcep
                        ? -1
                        : restrict_mount(tree_fd, guards(setup, attributes), AT_RECURSIVE);
   // In a user namespace the host's way with access times is locked (mount_namespaces(7)); only what
-  // has the host's inodes comes so far.
+  // has the host's inodes comes so far: in a container also /dev/null and the like, which are
+  // mounts.
   const bool host_inodes = own == nullptr || (op.flags & kHostInodes) != 0;
   if (restricted < 0 && errno == EPERM && host_inodes)
     restricted = restrict_mount(
