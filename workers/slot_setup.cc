@@ -169,7 +169,6 @@ int open_bind(const SlotSetup& setup, const MountOp& op, OwnInodes* own) noexcep
   // In a user namespace the host's way with access times is locked (mount_namespaces(7)); only what
   // has the host's inodes comes so far: in a container also /dev/null and the like, which are
   // mounts.
-  const bool host_inodes = own == nullptr || (op.flags & kHostInodes) != 0;
   if (restricted < 0 && errno == EPERM && host_inodes)
     restricted = restrict_mount(
         tree_fd, guards(setup, attributes & ~std::uint64_t{MOUNT_ATTR__ATIME}), AT_RECURSIVE);
