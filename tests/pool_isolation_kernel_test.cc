@@ -56,8 +56,8 @@ TEST_F(PoolIsolation, AJobIsFiltered) {
 
 TEST_F(PoolIsolation, AJobIsAnOrdinaryUserHereAndNobodyOutside) {
   EXPECT_EQ(seen("id -u; id -g; id -G; cat /proc/self/uid_map | tr -s ' '"),
-            "1000\n1000\n1000\n 0 " + std::to_string(config.uid_base) + " 1\n 1000 " +
-                std::to_string(config.uid_base + 1) + " 1\n");
+            "1000\n1000\n1000\n 0 " + std::to_string(pool().config().uid_base) + " 1\n 1000 " +
+                std::to_string(pool().config().uid_base + 1) + " 1\n");
   EXPECT_EQ(seen("id -u", protocol::kWithoutIdChange), "0\n");
 }
 
