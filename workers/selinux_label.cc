@@ -152,7 +152,11 @@ Result<void> check_lent(const std::string& exec_context, int fd, const std::stri
   return label_error(object,
                      "is labelled " + std::string(context) + ", which SELinux keeps from jobs (" +
                          exec_context + ")",
-                     "label it otherwise, give its contents, or setsebool hatchery_lend_files on");
+                     S_ISREG(status.st_mode)
+                         ? "label it otherwise, give its contents, or setsebool "
+                           "hatchery_lend_files on"
+                         : "give a file, or its contents; what a shell with all categories makes "
+                           "no job may have: `runcon -l s0` starts one without");
 }
 
 }  // namespace hatchery
