@@ -89,10 +89,12 @@ class Mapper {
     const UniqueFd theirs(ends[0]);
     Mapper mapper;
     mapper.go_ = UniqueFd(ends[1]);
+    constexpr const char* kScript =
+        "read -r go && newuidmap \"$1\" 0 \"$2\" 1 1 \"$3\" \"$4\" && "
+        "newgidmap \"$1\" 0 \"$5\" 1 1 \"$6\" \"$7\"";
     std::string words[] = {"sh",
                            "-c",
-                           "read -r go && newuidmap \"$1\" 0 \"$2\" 1 1 \"$3\" \"$4\" && "
-                           "newgidmap \"$1\" 0 \"$5\" 1 1 \"$6\" \"$7\"",
+                           kScript,
                            "sh",
                            std::to_string(::getpid()),
                            std::to_string(::geteuid()),

@@ -37,6 +37,7 @@ int bench_verb(const BenchOptions& options) {
   std::vector<std::string> arguments = bench_arguments(options);
   arguments.insert(arguments.begin(), program);
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
   ::execv(program.c_str(), pointers.data());
