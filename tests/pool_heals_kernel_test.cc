@@ -2,7 +2,9 @@
 // is a new one; nothing outlives a pool, however it ends.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -144,6 +146,39 @@ TEST_F(PoolHeals, AZygoteThatIsStoppedIsReplacedThoughItsJobIsKilledForALimit) {
   ASSERT_EQ(::kill(only_zygote(), SIGSTOP), 0);
   EXPECT_EQ(report->get().outcome, Outcome::kWallLimit);
   expect_well();
+}
+
+TEST_F(PoolHeals, EveryProcessOfAJobIsKilledAtItsLimitThoughTheZygoteIsStopped) {
+  HATCHERY_REQUIRE_FEATURE("cgroup_kill");  // A v2 group of the job's own lists its processes.
+  /// What the zygote is when a child of the job's main process ends.
+  const auto zygote_at_the_end = [this] {
+    const Held held;
+    JobSpec spec = held.job();
+    spec.args[2] = "sleep 600 & echo x >&3; wait";
+    spec.limits.wall_time = milliseconds(500);
+    auto report = pool().submit(std::move(spec));
+    HATCHERY_CHECK(report.has_value());
+    held.await_start();
+    std::vector<pid_t> children;
+    while (children.empty()) children = processes_named("sleep");  // It may not be it yet.
+    const UniqueFd child(static_cast<int>(::syscall(SYS_pidfd_open, children[0], 0)));
+    const std::string zygote = "/proc/" + std::to_string(only_zygote()) + "/stat";
+    EXPECT_EQ(::kill(only_zygote(), SIGSTOP), 0);
+    pollfd end{child.get(), POLLIN, 0};
+    EXPECT_EQ(::poll(&end, 1, 60'000), 1);
+    std::ifstream stat(zygote);
+    std::string text;
+    std::getline(stat, text, '\0');
+    EXPECT_EQ(report->get().outcome, Outcome::kWallLimit);
+    const std::size_t name_end = text.rfind(')');
+    return name_end == std::string::npos ? ' ' : text[name_end + 2];
+  };
+  EXPECT_EQ(zygote_at_the_end(), 'T');
+  expect_well();
+  stop_pool();
+  // Without it the child ends with the zygote, which is killed when it does not report.
+  config.testing_without = protocol::kWithoutCgroupKill;
+  EXPECT_NE(zygote_at_the_end(), 'T');
 }
 
 TEST_F(PoolHeals, ALauncherThatIsKilledIsStartedAgain) {
