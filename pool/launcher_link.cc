@@ -67,7 +67,7 @@ LauncherLink::~LauncherLink() { stop(); }
 
 void LauncherLink::stop() noexcept {
   socket_.reset();
-  if (pid_ < 0) return;
+  if (pid_ <= 0) return;
   // Our own unreaped child: the number can't be anybody else's.
   ::kill(pid_, SIGKILL);
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
