@@ -101,7 +101,9 @@ bool Loop::cancel(JobTicket ticket) {
   std::future<bool> answer = known.get_future();
   const auto ask = [this, ticket, &known] {
     accept_submissions();
-    known.set_value(live_.contains(ticket));
+    // One that is reported stays until the end of the turn.
+    const auto found = live_.find(ticket);
+    known.set_value(found != live_.end() && found->second->unreported > 0);
     do_cancel(ticket);
   };
   if (std::this_thread::get_id() == thread_.get_id())
