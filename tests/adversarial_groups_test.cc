@@ -1,15 +1,12 @@
 // I: jobs wired by pipes, of which one is hostile to the other.
 #include <csignal>
 
-#include "tests/adversarial.h"
+#include "tests/adversarial_host.h"
 
 namespace hatchery::testing {
 namespace {
 
 using std::chrono::milliseconds;
-using ::testing::Field;
-using ::testing::HasSubstr;
-using ::testing::Optional;
 
 void two_slots(PoolConfig& config, JobSpec&) {
   config.profiles.front().slots_min = config.profiles.front().slots_max = 2;
@@ -52,12 +49,6 @@ Attack group(const std::string& name, const std::string& source, const std::stri
           .play = with_partner(partner)};
 }
 
-ReportMatcher RefusedFor(const std::string& reason) {
-  return Field(&Report::error,
-               Optional(::testing::ResultOf([](const Error& error) { return error.message(); },
-                                            HasSubstr(reason))));
-}
-
 /// A pipe end that makes no sense: the group is refused, and the reason is the report's error.
 Attack refused_pipe(const std::string& name, const std::string& does, std::size_t pipe,
                     const std::string& reason) {
@@ -67,7 +58,7 @@ Attack refused_pipe(const std::string& name, const std::string& does, std::size_
           .answer = "refused: " + reason,
           .layer = "validation",
           .job = sh(":"),
-          .gets = RefusedFor(reason),
+          .gets = Refused(reason),
           .control = no_control("nothing is started"),
           .play = [pipe](Pool& pool, JobSpec job) {
             job.fds[5] = PipeStream{.pipe = pipe, .write = false};
@@ -120,7 +111,7 @@ std::vector<Attack> starts() {
        .answer = "refused; the reason names the number of slots",
        .layer = "validation",
        .job = sh(":"),
-       .gets = RefusedFor("64"),
+       .gets = Refused("64"),
        .control = with(
            "the size: a group of two", [](PoolConfig&, JobSpec& spec) { spec.client = "two"; },
            Ends(Outcome::kAccepted)),

@@ -111,6 +111,12 @@ ReportMatcher GivesNot(const std::string& name, int errnum) {
 
 ReportMatcher FileError(int errnum) { return Both(Ends(Outcome::kFileError), HasError(errnum)); }
 
+ReportMatcher Refused(const std::string& reason) {
+  return ::testing::Field(&Report::error, ::testing::Optional(::testing::ResultOf(
+                                              [](const Error& error) { return error.message(); },
+                                              ::testing::HasSubstr(reason))));
+}
+
 ReportMatcher DiesOf(int signal) { return HasSignal(signal); }
 
 ReportMatcher Keeps(const std::string& name, std::size_t size) {

@@ -28,6 +28,8 @@ ReportMatcher Gives(const std::string& name, ::testing::Matcher<const std::strin
 ReportMatcher GivesNot(const std::string& name, int errnum);
 /// Ends with a file error (or a refusal) for this reason.
 ReportMatcher FileError(int errnum);
+/// Has an error whose message has this: the field, say, for which submit() refused it.
+ReportMatcher Refused(const std::string& reason);
 /// Ends so, with this signal.
 ReportMatcher DiesOf(int signal);
 /// The output of that name has just this many bytes.

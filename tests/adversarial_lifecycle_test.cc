@@ -2,21 +2,11 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tests/adversarial.h"
+#include "tests/adversarial_host.h"
 
 namespace hatchery::testing {
 namespace {
 
-using ::testing::Field;
-using ::testing::HasSubstr;
-using ::testing::Optional;
-
-/// Refused, with the field in its reason.
-ReportMatcher Refused(const std::string& reason) {
-  return Field(&Report::error,
-               Optional(::testing::ResultOf([](const Error& error) { return error.message(); },
-                                            HasSubstr(reason))));
-}
 Report submit_or_error(Pool& pool, JobSpec spec) {
   auto submitted = pool.submit(std::move(spec));
   return submitted ? submitted->get() : Report{.error = submitted.error()};
