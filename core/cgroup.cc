@@ -90,10 +90,9 @@ Result<std::string> make_pool_group(const CgroupHierarchy& hierarchy,
   return own;
 }
 
-CgroupKnob open_knob(const std::string& directory, const char* name, int flags) {
-  std::string path = directory + "/" + name;
-  UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC));
-  return fd.valid() ? CgroupKnob(std::move(fd), std::move(path)) : CgroupKnob();
+/// What few jobs change or need.
+CgroupKnob seldom(const std::string& directory, const char* name, int flags) {
+  return {directory + "/" + name, flags, false};
 }
 
 Result<void> give_procs(const std::string& group, std::uint32_t uid) {
@@ -124,6 +123,15 @@ Error lacks(const char* controller, const char* limit) {
 
 }  // namespace
 
+CgroupKnob::CgroupKnob(std::string path, int flags, bool keep)
+    : path_(std::move(path)), flags_(flags | O_CLOEXEC) {
+  UniqueFd fd = open();
+  if (!fd.valid()) path_.clear();
+  if (keep) fd_ = std::move(fd);
+}
+
+UniqueFd CgroupKnob::open() const { return UniqueFd(::open(path_.c_str(), flags_)); }
+
 Result<void> CgroupKnob::write(const std::string& text) {
   if (text == written_) return {};
   return write_again(text);
@@ -131,7 +139,9 @@ Result<void> CgroupKnob::write(const std::string& text) {
 
 Result<void> CgroupKnob::write_again(const std::string& text) {
   if (!valid()) return errno_error(Step::kWriteCgroup, path_, ENOENT);
-  if (::pwrite(fd_.get(), text.data(), text.size(), 0) < 0) {
+  const UniqueFd opened = fd_.valid() ? UniqueFd() : open();
+  const int fd = fd_.valid() ? fd_.get() : opened.get();
+  if (::pwrite(fd, text.data(), text.size(), 0) < 0) {
     written_.clear();
     return errno_error(Step::kWriteCgroup, path_ + " = " + text, errno);
   }
@@ -141,8 +151,9 @@ Result<void> CgroupKnob::write_again(const std::string& text) {
 
 std::string CgroupKnob::read() const {
   if (!valid()) return {};
+  const UniqueFd opened = fd_.valid() ? UniqueFd() : open();
   char text[4096];
-  const long size = pread_all(fd_.get(), text, sizeof text);
+  const long size = pread_all(fd_.valid() ? fd_.get() : opened.get(), text, sizeof text);
   return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : std::string();
 }
 
@@ -162,8 +173,10 @@ std::vector<pid_t> CgroupKnob::read_pids() const {
 }
 
 Result<SlotCgroup> SlotCgroup::create(const CgroupHost& host, const std::string& pool_name,
-                                      std::uint32_t slot, std::uint32_t owner_uid) {
+                                      std::uint32_t slot, std::uint32_t owner_uid,
+                                      CgroupFiles files) {
   SlotCgroup made;
+  made.files_ = files;
   for (const CgroupHierarchy& hierarchy : host.hierarchies) {
     Result<std::string> pool_group = make_pool_group(hierarchy, pool_name);
     if (!pool_group) return std::move(pool_group).error();
@@ -200,6 +213,16 @@ Result<SlotCgroup> SlotCgroup::create(const CgroupHost& host, const std::string&
   return made;
 }
 
+void SlotCgroup::close_launch_files() noexcept {
+  v1_procs_.clear();
+  zygote_dir_.reset();
+  job_dir_.reset();
+}
+
+CgroupKnob SlotCgroup::each_job(const std::string& directory, const char* name, int flags) const {
+  return {directory + "/" + name, flags, files_ == CgroupFiles::kKept};
+}
+
 Result<void> SlotCgroup::open_job_group(const std::string& path) {
   HATCHERY_TRY(make_group(path));
   directories_.insert(directories_.begin(), path);
@@ -230,90 +253,89 @@ Result<void> SlotCgroup::renew_job_group() {
 void SlotCgroup::open_knobs_v1(const CgroupHierarchy& hierarchy, const std::string& directory) {
   const std::set<std::string>& controllers = hierarchy.controllers;
   if (controllers.contains("memory")) {
-    memory_max_ = open_knob(directory, "memory.limit_in_bytes", O_RDWR);
-    memory_swap_max_ = open_knob(directory, "memory.memsw.limit_in_bytes", O_RDWR);
-    memory_soft_ = open_knob(directory, "memory.soft_limit_in_bytes", O_RDWR);
-    memory_peak_ = open_knob(directory, "memory.max_usage_in_bytes", O_RDWR);
-    memory_usage_ = open_knob(directory, "memory.usage_in_bytes", O_RDONLY);
-    memory_events_ = open_knob(directory, "memory.oom_control", O_RDONLY);
-    memory_kernel_ = open_knob(directory, "memory.kmem.usage_in_bytes", O_RDONLY);
-    memory_reclaim_ = open_knob(directory, "memory.force_empty", O_WRONLY);
+    memory_max_ = seldom(directory, "memory.limit_in_bytes", O_RDWR);
+    memory_swap_max_ = seldom(directory, "memory.memsw.limit_in_bytes", O_RDWR);
+    memory_soft_ = seldom(directory, "memory.soft_limit_in_bytes", O_RDWR);
+    memory_peak_ = each_job(directory, "memory.max_usage_in_bytes", O_RDWR);
+    memory_usage_ = each_job(directory, "memory.usage_in_bytes", O_RDONLY);
+    memory_events_ = each_job(directory, "memory.oom_control", O_RDONLY);
+    memory_kernel_ = each_job(directory, "memory.kmem.usage_in_bytes", O_RDONLY);
+    memory_reclaim_ = seldom(directory, "memory.force_empty", O_WRONLY);
     memory_peak_resets_ = true;
     // Off until a limit is written: only sockets made after that are charged
     // (Documentation/admin-guide/cgroup-v1/memory.rst, 2.7.1).
-    socket_memory_max_ = open_knob(directory, "memory.kmem.tcp.limit_in_bytes", O_RDWR);
-    socket_memory_peak_ = open_knob(directory, "memory.kmem.tcp.max_usage_in_bytes", O_RDWR);
-    socket_memory_usage_ = open_knob(directory, "memory.kmem.tcp.usage_in_bytes", O_RDONLY);
+    socket_memory_max_ = seldom(directory, "memory.kmem.tcp.limit_in_bytes", O_RDWR);
+    socket_memory_peak_ = each_job(directory, "memory.kmem.tcp.max_usage_in_bytes", O_RDWR);
+    socket_memory_usage_ = each_job(directory, "memory.kmem.tcp.usage_in_bytes", O_RDONLY);
   }
   if (controllers.contains("pids")) {
-    pids_max_ = open_knob(directory, "pids.max", O_RDWR);
-    pids_peak_ = open_knob(directory, "pids.peak", O_RDONLY);
-    pids_events_ = open_knob(directory, "pids.events", O_RDONLY);
-    pids_current_ = open_knob(directory, "pids.current", O_RDONLY);
+    pids_max_ = seldom(directory, "pids.max", O_RDWR);
+    pids_peak_ = each_job(directory, "pids.peak", O_RDONLY);
+    pids_events_ = each_job(directory, "pids.events", O_RDONLY);
     idle_processes_ = 1;
   }
   if (controllers.contains("cpu")) {
-    cpu_quota_ = open_knob(directory, "cpu.cfs_quota_us", O_RDWR);
-    cpu_period_ = open_knob(directory, "cpu.cfs_period_us", O_RDWR);
-    cpu_weight_ = open_knob(directory, "cpu.shares", O_RDWR);
-    cpu_throttle_stat_ = open_knob(directory, "cpu.stat", O_RDONLY);
+    cpu_quota_ = seldom(directory, "cpu.cfs_quota_us", O_RDWR);
+    cpu_period_ = seldom(directory, "cpu.cfs_period_us", O_RDWR);
+    cpu_weight_ = seldom(directory, "cpu.shares", O_RDWR);
+    cpu_throttle_stat_ = each_job(directory, "cpu.stat", O_RDONLY);
   }
   if (controllers.contains("cpuacct") && !cpu_stat_v2_) {
-    cpu_stat_ = open_knob(directory, "cpuacct.usage", O_RDONLY);
-    cpu_user_ = open_knob(directory, "cpuacct.usage_user", O_RDONLY);
-    cpu_system_ = open_knob(directory, "cpuacct.usage_sys", O_RDONLY);
-    cpu_procs_ = open_knob(directory, "cgroup.procs", O_RDONLY);
+    cpu_stat_ = each_job(directory, "cpuacct.usage", O_RDONLY);
+    cpu_user_ = each_job(directory, "cpuacct.usage_user", O_RDONLY);
+    cpu_system_ = each_job(directory, "cpuacct.usage_sys", O_RDONLY);
+    cpu_procs_ = seldom(directory, "cgroup.procs", O_RDONLY);
   }
   if (controllers.contains("cpuset")) {
-    cpu_set_ = open_knob(directory, "cpuset.cpus", O_RDWR);
+    cpu_set_ = seldom(directory, "cpuset.cpus", O_RDWR);
     cpu_set_default_ = cpu_set_.read();
   }
   if (controllers.contains("blkio") && counts_io(hierarchy))
-    io_stat_ = open_knob(directory, "blkio.throttle.io_service_bytes_recursive", O_RDONLY);
+    io_stat_ = each_job(directory, "blkio.throttle.io_service_bytes_recursive", O_RDONLY);
 }
 
 void SlotCgroup::open_knobs_v2(const CgroupHierarchy& hierarchy, const std::string& directory) {
   const std::set<std::string>& controllers = hierarchy.controllers;
   // cpu.stat's times need no controller: of the job alone, so better than cpuacct on a hybrid host.
-  cpu_stat_ = open_knob(directory, "cpu.stat", O_RDONLY);
+  cpu_stat_ = each_job(directory, "cpu.stat", O_RDONLY);
   cpu_stat_v2_ = cpu_stat_.valid();
-  job_procs_ = open_knob(directory, "cgroup.procs", O_RDONLY);
-  if (cpu_stat_v2_) cpu_procs_ = open_knob(directory, "cgroup.procs", O_RDONLY);
+  job_procs_ = seldom(directory, "cgroup.procs", O_RDONLY);
+  if (cpu_stat_v2_) cpu_procs_ = seldom(directory, "cgroup.procs", O_RDONLY);
   if (controllers.contains("memory")) {
     memory_v2_ = true;
-    memory_max_ = open_knob(directory, "memory.max", O_RDWR);
-    memory_swap_max_ = open_knob(directory, "memory.swap.max", O_RDWR);
-    memory_soft_ = open_knob(directory, "memory.high", O_RDWR);
-    memory_peak_ = open_knob(directory, "memory.peak", O_RDWR);
+    memory_max_ = seldom(directory, "memory.max", O_RDWR);
+    memory_swap_max_ = seldom(directory, "memory.swap.max", O_RDWR);
+    memory_soft_ = seldom(directory, "memory.high", O_RDWR);
+    // Kept, since a reset is the open file's own.
+    memory_peak_ = CgroupKnob(directory + "/memory.peak", O_RDWR, true);
     memory_peak_resets_ = memory_peak_.valid() && memory_peak_.write_again("0").has_value();
-    if (!memory_peak_.valid()) memory_peak_ = open_knob(directory, "memory.peak", O_RDONLY);
-    memory_usage_ = open_knob(directory, "memory.current", O_RDONLY);
-    memory_reclaim_ = open_knob(directory, "memory.reclaim", O_WRONLY);
-    memory_events_ = open_knob(directory, "memory.events", O_RDONLY);
+    if (!memory_peak_.valid()) memory_peak_ = each_job(directory, "memory.peak", O_RDONLY);
+    memory_usage_ = each_job(directory, "memory.current", O_RDONLY);
+    memory_reclaim_ = seldom(directory, "memory.reclaim", O_WRONLY);
+    memory_events_ = each_job(directory, "memory.events", O_RDONLY);
     static_cast<void>(write_text(directory + "/memory.oom.group", "1").has_value());
   }
   if (controllers.contains("pids")) {
     pids_v2_ = true;
-    pids_max_ = open_knob(directory, "pids.max", O_RDWR);
-    pids_peak_ = open_knob(directory, "pids.peak", O_RDONLY);
-    pids_events_ = open_knob(directory, "pids.events", O_RDONLY);
-    pids_current_ = open_knob(directory, "pids.current", O_RDONLY);
+    pids_max_ = seldom(directory, "pids.max", O_RDWR);
+    pids_peak_ = each_job(directory, "pids.peak", O_RDONLY);
+    pids_events_ = each_job(directory, "pids.events", O_RDONLY);
   }
   if (controllers.contains("cpu")) {
     cpu_v2_ = true;
-    cpu_quota_ = open_knob(directory, "cpu.max", O_RDWR);
-    cpu_weight_ = open_knob(directory, "cpu.weight", O_RDWR);
-    cpu_throttle_stat_ = open_knob(directory, "cpu.stat", O_RDONLY);
+    cpu_quota_ = seldom(directory, "cpu.max", O_RDWR);
+    cpu_weight_ = seldom(directory, "cpu.weight", O_RDWR);
+    cpu_throttle_stat_ = each_job(directory, "cpu.stat", O_RDONLY);
   }
   if (controllers.contains("cpuset")) {
-    cpu_set_ = open_knob(directory, "cpuset.cpus", O_RDWR);
+    cpu_set_ = seldom(directory, "cpuset.cpus", O_RDWR);
     // Empty, the parent's, until a job wants its own: a group with processes can't be made empty
     // again (ENOSPC), so the next job gets what the parent has then.
-    cpu_set_of_parent_ = open_knob(directory + "/..", "cpuset.cpus.effective", O_RDONLY);
+    cpu_set_of_parent_ = seldom(directory + "/..", "cpuset.cpus.effective", O_RDONLY);
   }
   if (controllers.contains("io")) {
     io_v2_ = true;
-    io_stat_ = open_knob(directory, "io.stat", O_RDONLY);
+    io_stat_ = each_job(directory, "io.stat", O_RDONLY);
   }
 }
 

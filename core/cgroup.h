@@ -1,5 +1,5 @@
 // cgroups of v1, v2 and hybrid hosts behind one interface: find the hierarchies, make a pool's tree
-// in them, and for each slot write limits and read figures through descriptors that stay open.
+// in them, and for each slot write limits and read figures; files that every job needs stay open.
 //
 //   v1  <mount>/<parent>/hatchery/<pool>/slot-N         zygote and worker: it inherits at birth
 //   v2  <mount>/<parent>/hatchery/<pool>/slot-N/zygote  the zygote
@@ -82,13 +82,15 @@ struct CgroupFigures {
   std::optional<std::uint64_t> throttled_ns = {};
 };
 
-/// A file of the slot's group, open for good; remembers what was written last and skips a write of
-/// the same.
+/// A file of the slot's group; remembers what was written last and skips a write of the same.
 class CgroupKnob {
  public:
+  /// No file: reads are empty, writes fail.
   CgroupKnob() = default;
-  CgroupKnob(UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
-  bool valid() const noexcept { return fd_.valid(); }
+  /// `flags` as for open(2). Not `keep`: it is opened for each use, which costs some microseconds
+  /// and saves a descriptor. No file when it can't be opened.
+  CgroupKnob(std::string path, int flags, bool keep);
+  bool valid() const noexcept { return !path_.empty(); }
   const std::string& path() const noexcept { return path_; }
   Result<void> write(const std::string& text);
   /// Always writes.
@@ -100,26 +102,35 @@ class CgroupKnob {
   std::vector<pid_t> read_pids() const;
 
  private:
+  UniqueFd open() const;
+
   UniqueFd fd_;
   std::string path_;
+  int flags_ = 0;
   std::string written_;
 };
+
+/// Whether a slot keeps the files open that every job needs, 13 at most, or only those that must
+/// be: memory.peak where it is reset for each open file.
+enum class CgroupFiles { kKept, kOpenedForEachUse };
 
 /// The groups of one slot. Destroying it does not remove them: remove() may block.
 class SlotCgroup {
  public:
   /// Makes the groups; those that the zygote must be able to fork into on v2 belong to `owner_uid`.
   static Result<SlotCgroup> create(const CgroupHost& host, const std::string& pool_name,
-                                   std::uint32_t slot, std::uint32_t owner_uid);
+                                   std::uint32_t slot, std::uint32_t owner_uid,
+                                   CgroupFiles files = CgroupFiles::kKept);
 
   /// Jobs that ask for no CPUs of their own run on this one. ENOTSUP without a cpuset controller.
   Result<void> pin(std::uint32_t cpu);
 
-  /// For the launcher: v2 directories (−1 when there is no v2) and cgroup.procs of each v1
-  /// hierarchy.
+  /// For the launcher, until close_launch_files(): v2 directories (−1 when there is no v2) and
+  /// cgroup.procs of each v1 hierarchy.
   int zygote_dir_fd() const noexcept { return zygote_dir_.get(); }
   int job_dir_fd() const noexcept { return job_dir_.get(); }
   const std::vector<UniqueFd>& v1_procs() const noexcept { return v1_procs_; }
+  void close_launch_files() noexcept;
 
   /// After the first worker has parked: what the slot itself uses on v1 is no job's.
   void set_idle_baseline();
@@ -178,6 +189,7 @@ class SlotCgroup {
   void open_knobs_v1(const CgroupHierarchy& hierarchy, const std::string& directory);
   void open_knobs_v2(const CgroupHierarchy& hierarchy, const std::string& directory);
   Result<void> open_job_group(const std::string& path);
+  CgroupKnob each_job(const std::string& directory, const char* name, int flags) const;
   Result<void> apply_memory(std::uint64_t bytes, bool may_swap);
   Result<void> apply_cpu_set(const std::optional<std::string>& asked);
   std::optional<std::uint64_t> memory_peak() const;
@@ -187,6 +199,7 @@ class SlotCgroup {
   CgroupHierarchy v2_;                    // That of job_path_.
   std::string job_path_;                  // "" where the host has no v2.
   std::uint32_t owner_uid_ = 0;           // May fork into it.
+  CgroupFiles files_ = CgroupFiles::kKept;
   std::vector<UniqueFd> v1_procs_;
   UniqueFd zygote_dir_;
   UniqueFd job_dir_;
@@ -195,7 +208,7 @@ class SlotCgroup {
   CgroupKnob memory_max_, memory_swap_max_, memory_soft_, memory_peak_, memory_usage_,
       memory_events_, memory_reclaim_, memory_kernel_;
   CgroupKnob socket_memory_max_, socket_memory_peak_, socket_memory_usage_;  // v1: counted apart.
-  CgroupKnob pids_max_, pids_peak_, pids_events_, pids_current_;
+  CgroupKnob pids_max_, pids_peak_, pids_events_;
   CgroupKnob cpu_quota_, cpu_period_, cpu_weight_, cpu_throttle_stat_;
   CgroupKnob cpu_stat_, cpu_user_, cpu_system_, cpu_procs_;
   CgroupKnob job_procs_;

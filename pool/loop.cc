@@ -16,12 +16,25 @@ constexpr unsigned kRingEntries = 1024;
 constexpr std::int64_t kHousekeepingNs = 1'000'000'000;
 constexpr std::int64_t kRemovalNs = 5'000'000'000;
 
-/// Descriptors are the pool's working material; the soft limit is often 1,024.
-void raise_file_limit() {
+/// Of a slot with its job: socket, pidfds, directories, cgroup files, streams.
+constexpr rlim_t kFilesOfSlot = 32;
+constexpr rlim_t kFilesBesides = 2048;
+
+/// Descriptors are the pool's working material; the soft limit is often 1,024, and the hard one too
+/// low for a thousand slots. That one only CAP_SYS_RESOURCE raises, up to fs.nr_open. Without room
+/// for all, slots do with few.
+CgroupFiles make_room_for_files(const PoolConfig& config) {
+  rlim_t wanted = kFilesBesides;
+  for (const Profile& profile : config.profiles) wanted += kFilesOfSlot * profile.slots_max;
   rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) < 0) return;
+  if (::getrlimit(RLIMIT_NOFILE, &files) < 0) return CgroupFiles::kOpenedForEachUse;
   files.rlim_cur = files.rlim_max;
+  if (files.rlim_max < wanted) {
+    const rlimit more{wanted, wanted};
+    if (::setrlimit(RLIMIT_NOFILE, &more) == 0) return CgroupFiles::kKept;
+  }
   ::setrlimit(RLIMIT_NOFILE, &files);
+  return files.rlim_max < wanted ? CgroupFiles::kOpenedForEachUse : CgroupFiles::kKept;
 }
 
 /// Limits are only as exact as this thread is punctual, and jobs may keep every CPU busy: with
@@ -60,7 +73,7 @@ Loop::Loop(LoopSetup setup)
 Loop::~Loop() { HATCHERY_CHECK(!thread_.joinable()); }
 
 Result<void> Loop::start() {
-  raise_file_limit();
+  cgroup_files_ = make_room_for_files(setup_.config);
   opened_.emplace();
   std::future<Result<void>> opened = opened_->get_future();
   porter_ = std::make_unique<Porter>();

@@ -162,9 +162,11 @@ class Loop {
 
   std::unique_ptr<Ring> ring_;
   std::optional<HostState> host_;
+  CgroupFiles cgroup_files_ = CgroupFiles::kKept;
   LauncherLink launcher_;
   Inbox launcher_inbox_{};
   std::unique_ptr<Completion> launcher_received_;
+  std::uint32_t starts_unanswered_ = 0;  ///< By the launcher; the others wait in start_slots().
   std::unique_ptr<Completion> woken_;
 
   std::vector<ProfileState> profiles_;

@@ -259,6 +259,7 @@ void Loop::send_reset(Slot& slot, bool new_group) {
       0)
     return lose(slot,
                 errno_error(Step::kSendMessage, "to the zygote", errno, "the slot is replaced"));
+  slot.cgroup->close_launch_files();
   slot.park_due_ns = monotonic_ns() + kResetNs;
   set_due(slot);
 }

@@ -29,6 +29,9 @@ constexpr std::uint64_t kIrreclaimableMax = 8ULL << 20;
 constexpr int kReclaimTriesMax = 8;
 /// From the order to start a slot to its first parked worker: far beyond any busy host.
 constexpr std::int64_t kStartNs = 30'000'000'000;
+/// Slots being started by the launcher. The loop must never wait in a send to it: were both sockets
+/// full, each would wait for the other for ever (seen with 1,000 slots).
+constexpr std::uint32_t kStartsUnansweredMax = 16;
 
 void send_signal(int pidfd, int number) {
   // ESRCH: it is dead already, which is what was wanted.
@@ -101,6 +104,7 @@ void Loop::on_launcher_message(int result) {
   if (!message) {
     // The launcher is dead, and with it every zygote: their sockets say so one by one. Those that
     // were being started will never be answered.
+    starts_unanswered_ = 0;
     const Error error{.step = Step::kReceiveMessage,
                       .object = "from the launcher",
                       .detail = "it died",
@@ -117,6 +121,7 @@ void Loop::on_launcher_message(int result) {
     for (Slot* slot : unanswered) slot_start_failed(*slot, error);
     return;
   }
+  --starts_unanswered_;
   const auto found = slots_.find(message->body.slot);
   if (found == slots_.end()) {
     send_signal(message->pidfd.get(), SIGKILL);
@@ -133,6 +138,7 @@ void Loop::on_launcher_message(int result) {
     }
   }
   listen_to_launcher();
+  for (std::size_t i = 0; i < profiles_.size(); ++i) start_slots(i);
 }
 
 void Loop::start_slots(std::size_t profile) {
@@ -147,7 +153,9 @@ void Loop::start_slots(std::size_t profile) {
   demand.ready = state.ready.size();
   const auto* front = state.queue.front();
   demand.wanted = front == nullptr ? 0 : std::max(state.queue.size(), front->slots);
-  for (std::size_t count = slots_to_start(demand); count > 0; --count) start_slot(profile);
+  for (std::size_t count = slots_to_start(demand);
+       count > 0 && starts_unanswered_ < kStartsUnansweredMax; --count)
+    start_slot(profile);
 }
 
 Result<void> Loop::pin_slot(Slot& slot) {
@@ -165,8 +173,8 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
   Result<UidLease> lease = host_->lease_uid();
   if (!lease) return std::move(lease).error();
   slot.lease = *lease;
-  Result<SlotCgroup> cgroup =
-      SlotCgroup::create(setup_.cgroups, host_->pool_name(), slot.number, slot.lease.uid);
+  Result<SlotCgroup> cgroup = SlotCgroup::create(setup_.cgroups, host_->pool_name(), slot.number,
+                                                 slot.lease.uid, cgroup_files_);
   if (!cgroup) return std::move(cgroup).error();
   slot.cgroup.emplace(*std::move(cgroup));
   HATCHERY_TRY(pin_slot(slot));
@@ -218,6 +226,8 @@ void Loop::start_slot(std::size_t profile) {
   for (const UniqueFd& procs : slot.cgroup->v1_procs()) fds.push_back(procs.get());
   if (Result<void> sent = launcher_.send(message, fds); !sent)
     return slot_start_failed(slot, std::move(sent).error());
+  ++starts_unanswered_;
+  slot.cgroup->close_launch_files();
   slot.park_due_ns = monotonic_ns() + kStartNs;
   set_due(slot);
 }

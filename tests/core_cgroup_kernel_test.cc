@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "core/cgroup.h"
@@ -106,6 +107,38 @@ TEST_F(SlotCgroupTest, ForgetsALimitThatIsNoLongerAskedFor) {
       read_whole_file(group_of("cpu") + (v2 ? "/cpu.max" : "/cpu.cfs_quota_us"));
   ASSERT_TRUE(quota);
   EXPECT_EQ(quota->substr(0, 2), v2 ? "ma" : "-1");
+}
+
+/// How many descriptors this process has.
+std::size_t descriptors() {
+  return static_cast<std::size_t>(
+      std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
+}
+
+TEST_F(SlotCgroupTest, GivesTheSameFiguresWhereNoFileIsKeptOpen) {
+  const std::size_t with_kept = descriptors();
+  slot.reset();
+  const std::size_t before = descriptors();
+  EXPECT_GT(with_kept, before + 4);
+  Result<SlotCgroup> made =
+      SlotCgroup::create(host, kPool, 0, ::geteuid(), CgroupFiles::kOpenedForEachUse);
+  ASSERT_TRUE(made) << made.error().message();
+  slot.emplace(*std::move(made));
+  CgroupLimits limits;
+  limits.memory_bytes = 64U << 20;
+  ASSERT_TRUE(slot->apply(limits));
+  slot->begin();
+  int go_fd = -1;
+  const pid_t pid = start_member(go_fd);
+  ::close(go_fd);
+  ASSERT_EQ(::waitpid(pid, nullptr, 0), pid);
+  slot->close_launch_files();
+  EXPECT_LE(descriptors(), before + 1);  // memory.peak of v2.
+  const CgroupFigures figures = slot->figures();
+  EXPECT_GT(figures.cpu_ns.value_or(0), 0U);
+  EXPECT_GT(figures.memory_peak_bytes.value_or(0), 0U);
+  EXPECT_EQ(figures.oom_kills, 0U);
+  EXPECT_EQ(figures.process_limit_hits, 0U);
 }
 
 TEST_F(SlotCgroupTest, CountsCpuTimeOfItsMembersSinceBegin) {

@@ -262,6 +262,16 @@ TEST_F(PoolHeals, SlotsGrowWithDemandAndShrinkWhenIdle) {
   expect_well();
 }
 
+// More than the sockets between pool and launcher hold: neither may wait for the other.
+TEST_F(PoolHeals, SixHundredSlotsBecomeReady) {
+  profile().slots_min = 600;
+  profile().slots_max = 600;
+  config.uid_count = 1'200;  // Two for each slot.
+  while (pool().stats().slots_ready < 600) ::sched_yield();
+  EXPECT_EQ(run({.args = {"/bin/true"}}).outcome, Outcome::kAccepted);
+  expect_well();
+}
+
 TEST_F(PoolHeals, TheEndOfAPoolIsBoundedThoughItsJobsAreNot) {
   config.shutdown_ms = 50;
   const Held held[2];
