@@ -38,7 +38,7 @@ std::string read_text(const std::string& path) {
   return text ? *std::move(text) : std::string();
 }
 
-[[noreturn]] void fail(const std::string& what) {
+[[noreturn]] void fail_errno(const std::string& what) {
   std::perror(what.c_str());
   std::exit(1);
 }
@@ -48,7 +48,7 @@ std::string read_text(const std::string& path) {
 BareGroup::BareGroup(const CgroupHost& host) {
   const CgroupHierarchy* memory = host.with("memory");
   const CgroupHierarchy* cpu = host.v2() != nullptr ? host.v2() : host.with("cpuacct");
-  if (memory == nullptr || cpu == nullptr) fail("control groups for memory and CPU time");
+  if (memory == nullptr || cpu == nullptr) fail_errno("control groups for memory and CPU time");
   const std::string name = "/hatchery-bare-" + std::to_string(::getpid());
   cpu_v2_ = cpu->v2;
   memory_v2_ = memory->v2;
@@ -60,7 +60,7 @@ BareGroup::~BareGroup() = default;
 
 BareGroup::Cost BareGroup::run(const std::string& program, const std::string& argument) {
   for (const std::string& group : {cpu_group_, memory_group_})
-    if (::mkdir(group.c_str(), 0755) < 0 && errno != EEXIST) fail(group);
+    if (::mkdir(group.c_str(), 0755) < 0 && errno != EEXIST) fail_errno(group);
   const UniqueFd cpu(::open((cpu_group_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
   const UniqueFd memory(::open((memory_group_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
   Start start{program.c_str(), argument.c_str(), {memory.get(), cpu.get()}};
@@ -68,7 +68,7 @@ BareGroup::Cost BareGroup::run(const std::string& program, const std::string& ar
   const int child =
       ::clone(join_and_exec, stack.data() + stack.size(), CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
   int status = 0;
-  if (child < 0 || ::waitpid(child, &status, 0) != child || status != 0) fail(program);
+  if (child < 0 || ::waitpid(child, &status, 0) != child || status != 0) fail_errno(program);
   Cost cost;
   if (cpu_v2_)
     cost.cpu_us = static_cast<double>(

@@ -176,9 +176,9 @@ Result<std::unique_ptr<Runner>> make_runner(const Address& address, const Progra
 }
 
 /// A server of our own, ended with the last way that uses it.
-class Server {
+class JudgeServer {
  public:
-  explicit Server(const std::string& path) {
+  explicit JudgeServer(const std::string& path) {
     const Address address = {"127.0.0.1", free_port()};
     address_ = address;
     pid_ = spawn_start({path, "-http-addr", address.host + ":" + address.port, "-silent"}, true)();
@@ -188,13 +188,13 @@ class Server {
       ::poll(nullptr, 0, 1);
     }
   }
-  ~Server() {
+  ~JudgeServer() {
     if (pid_ <= 0) return;
     ::kill(pid_, SIGTERM);
     ::waitpid(pid_, nullptr, 0);
   }
-  Server(const Server&) = delete;
-  Server& operator=(const Server&) = delete;
+  JudgeServer(const JudgeServer&) = delete;
+  JudgeServer& operator=(const JudgeServer&) = delete;
   const Address& address() const noexcept { return address_; }
 
  private:
@@ -229,9 +229,9 @@ Way go_judge_way(const PeerPlaces& places) {
     return way;
   }
   std::optional<Address> address = address_of(where);
-  std::shared_ptr<Server> server;
+  std::shared_ptr<JudgeServer> server;
   if (!address) {
-    server = std::make_shared<Server>(where);
+    server = std::make_shared<JudgeServer>(where);
     address = server->address();
     way.version = first_line_of({where, "-version"});
   }

@@ -1,8 +1,16 @@
 #include "pool/host_probe.h"
 
 #include "core/check.h"
+#include "core/files.h"
 
 namespace hatchery {
+
+std::string interface_text(const std::string& path) {
+  Result<std::string> text = read_whole_file(path, 1U << 20);
+  if (!text) return {};
+  while (!text->empty() && text->back() == '\n') text->pop_back();
+  return *std::move(text);
+}
 
 const char* feature_need_name(FeatureNeed need) noexcept {
   switch (need) {

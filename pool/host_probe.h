@@ -49,5 +49,7 @@ HostFeatureGroup probe_namespaces();
 HostFeatureGroup probe_cgroups();
 HostFeatureGroup probe_confinement();  ///< seccomp, SELinux.
 HostFeatureGroup probe_system();       ///< Users, limits, space, what disturbs measuring.
+/// A file of /proc or /sys without its last newline; empty when there is none.
+std::string interface_text(const std::string& path);
 
 }  // namespace hatchery

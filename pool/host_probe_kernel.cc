@@ -39,14 +39,6 @@ KernelVersion parse_version(const char* release) {
   return version;
 }
 
-/// A file of /proc or /sys without its last newline; empty when there is none.
-std::string interface_text(const std::string& path) {
-  Result<std::string> text = read_whole_file(path, 1U << 20);
-  if (!text) return {};
-  while (!text->empty() && text->back() == '\n') text->pop_back();
-  return *std::move(text);
-}
-
 /// Present unless the kernel doesn't know the call, or something in between denies it. The
 /// arguments are wrong on purpose, so that a call which is there fails without doing anything.
 HostFeature probe_call(const char* name, long number, std::array<long, 6> wrong_arguments,

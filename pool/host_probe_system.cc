@@ -23,14 +23,6 @@ namespace {
 constexpr rlim_t kOpenFilesWanted = 16'384;
 constexpr std::uint64_t kRunBytesWanted = 16ULL << 20;
 
-/// A file of /proc or /sys without its last newline; empty when there is none.
-std::string interface_text(const std::string& path) {
-  Result<std::string> text = read_whole_file(path, 1U << 20);
-  if (!text) return {};
-  while (!text->empty() && text->back() == '\n') text->pop_back();
-  return *std::move(text);
-}
-
 HostFeature probe_root() {
   const bool root = may_give_out_ids();
   HostFeature feature = {

@@ -113,6 +113,21 @@ JobSpec sh(const std::string& script, Limits limits) {
   return spec;
 }
 
+void two_slots(PoolConfig& config, JobSpec&) {
+  config.profiles.front().slots_min = config.profiles.front().slots_max = 2;
+}
+
+Report processes_after(Pool& pool, JobSpec spec) {
+  Result<std::future<Report>> first = pool.submit(std::move(spec));
+  HATCHERY_CHECK(first.has_value());
+  const Report report = first->get();
+  EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
+  Result<std::future<Report>> next =
+      pool.submit(sh("n=0; for p in /proc/[0-9]*; do n=$((n+1)); done; echo $((n-1))"));
+  HATCHERY_CHECK(next.has_value());
+  return next->get();
+}
+
 JobSpec python(const std::string& script, Limits limits) {
   JobSpec spec = payload("", {"-c", script}, std::move(limits));
   spec.args[0] = "/usr/bin/python3";

@@ -64,6 +64,11 @@ int register_attacks(const char* suite, Attacks attacks);
 
 /// `sh -c script`, stdout and stderr collected. One process at the least: sh.
 JobSpec sh(const std::string& script, Limits limits = {});
+/// Why an attack has no control.
+inline constexpr const char* kNothingDenied = "nothing is denied; the invariants are the test";
+void two_slots(PoolConfig& config, JobSpec&);
+/// After the job: how many processes the next one sees, itself not counted.
+Report processes_after(Pool& pool, JobSpec spec);
 /// `python3 -c script`, the same way. The test is skipped, or fails, where there is no python3.
 JobSpec python(const std::string& script, Limits limits = {});
 /// A program of tests/payloads with its arguments, the same way.

@@ -15,10 +15,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-void two_slots(PoolConfig& config, JobSpec&) {
-  config.profiles.front().slots_min = config.profiles.front().slots_max = 2;
-}
-
 /// The job is the one that looks; beside it, one that holds. Its text goes after the looker's.
 Report at_the_same_time(Pool& pool, JobSpec looker) {
   JobSpec holder = looker;

@@ -8,8 +8,6 @@ using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr std::uint64_t kMiB = 1ULL << 20;
-
 /// gcc reads the source from its stdin; what it says goes to stdout.
 Attack compile(Attack attack, const std::string& source, const std::string& options,
                Limits limits = {}) {

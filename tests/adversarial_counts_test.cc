@@ -21,8 +21,6 @@ using ::testing::Not;
 using ::testing::StartsWith;
 using ::testing::Truly;
 
-constexpr std::uint64_t kMiB = 1ULL << 20;
-
 const ReportMatcher kHitTheLimit =
     Truly([](const Report& report) { return report.process_limit_hit == true; });
 
@@ -59,18 +57,6 @@ Attack bombs(std::string name, std::string source, std::string does, const std::
           // What many processes leave to be freed late can't be the next job's memory: then the
           // slot is replaced.
           .may_cost_the_slot = true};
-}
-
-/// After the job: how many processes the next one sees, itself not counted.
-Report processes_after(Pool& pool, JobSpec spec) {
-  Result<std::future<Report>> first = pool.submit(std::move(spec));
-  HATCHERY_CHECK(first.has_value());
-  const Report report = first->get();
-  EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
-  Result<std::future<Report>> next =
-      pool.submit(sh("n=0; for p in /proc/[0-9]*; do n=$((n+1)); done; echo $((n-1))"));
-  HATCHERY_CHECK(next.has_value());
-  return next->get();
 }
 
 std::vector<Attack> processes() {

@@ -98,18 +98,6 @@ Control as_zygote(const std::string& what) {
 const char* const kNoCapability =
     "asks for a capability of the host, which nothing in a user namespace has";
 
-/// After the job: how many processes the next one sees, itself not counted.
-Report processes_after(Pool& pool, JobSpec spec) {
-  Result<std::future<Report>> first = pool.submit(std::move(spec));
-  HATCHERY_CHECK(first.has_value());
-  const Report report = first->get();
-  EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
-  Result<std::future<Report>> next =
-      pool.submit(sh("n=0; for p in /proc/[0-9]*; do n=$((n+1)); done; echo $((n-1))"));
-  HATCHERY_CHECK(next.has_value());
-  return next->get();
-}
-
 /// Beside four that burn: in slots of their own, until it has ended.
 Report beside_burners(Pool& pool, JobSpec spec) {
   std::vector<JobTicket> tickets;

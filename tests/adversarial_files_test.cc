@@ -20,8 +20,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-constexpr const char* kNothingDenied = "nothing is denied; the invariants are the test";
-
 std::string secret() { return scratch() + "/secret"; }
 
 /// What `$SECRET` is in a script: a file of the host.

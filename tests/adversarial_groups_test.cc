@@ -8,10 +8,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-void two_slots(PoolConfig& config, JobSpec&) {
-  config.profiles.front().slots_min = config.profiles.front().slots_max = 2;
-}
-
 /// The job and a partner, each reading what the other writes; the job's report, with the partner's
 /// outcome as "stdout".
 std::function<Report(Pool&, JobSpec)> with_partner(const std::string& script) {

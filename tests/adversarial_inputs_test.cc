@@ -18,8 +18,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-constexpr const char* kNothingDenied = "nothing is denied; the invariants are the test";
-
 /// stdin is scratch()/input, all may write it; what it is afterwards comes back as "host".
 Report on_host_file(Pool& pool, JobSpec spec) {
   const std::string path = host_file("input", "treasure\n", 0666);

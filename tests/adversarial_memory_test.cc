@@ -14,8 +14,6 @@ using protocol::kWithoutReset;
 using ::testing::AnyOf;
 using ::testing::Truly;
 
-constexpr std::uint64_t kMiB = 1ULL << 20;
-
 Limits memory(std::uint64_t mib) { return {.memory_bytes = mib * kMiB}; }
 
 ReportMatcher PeakBelow(std::uint64_t bytes) {

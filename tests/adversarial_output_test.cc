@@ -15,8 +15,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-constexpr std::uint64_t kKiB = 1024;
-
 /// Writes `bytes` more than the limit takes.
 Attack flood(const std::string& name, const std::string& script, const std::string& stream) {
   return {.name = name,
@@ -65,8 +63,6 @@ Report in_batch(Pool&, JobSpec spec) {
   std::string line = R"({"args":["/bin/sh","-c",")" + spec.args[2] + R"("]})";
   return run_command({HATCHERY_BINARY, "batch", "--slots", "1", "-q", "-"}, line + "\n");
 }
-
-constexpr const char* kNothingDenied = "nothing is denied; the invariants are the test";
 
 HATCHERY_ATTACKS(Output) {
   return {

@@ -42,7 +42,7 @@ Attack masked(const std::string& name, const std::string& what, const std::strin
 }
 
 /// /bound: a directory of the host that all may write, with a program and a file.
-void bind_scratch(PoolConfig& config, JobSpec&) {
+void bind_tool(PoolConfig& config, JobSpec&) {
   const std::string tool = host_file("tool", "", 0777);
   std::filesystem::copy_file(HATCHERY_PAYLOADS "/paths", tool,
                              std::filesystem::copy_options::overwrite_existing);
@@ -63,7 +63,7 @@ Attack writes(const std::string& name, const std::string& does, const std::strin
           .gets = Prints("EROFS"),
           .control = without(kWithoutReadOnly | kWithoutOwnInodes, "read-only (and overlay)",
                              Prints(allowed)),
-          .prepare = bind_scratch};
+          .prepare = bind_tool};
 }
 
 /// As the root of the slot, so that file permissions don't answer first.
@@ -97,7 +97,7 @@ Attack looks_at_zygote(const std::string& name, const std::string& what) {
 
 /// A program in /bound that would gain rights: set-user-id of the slot's root.
 void bind_set_id(PoolConfig& config, JobSpec& spec) {
-  bind_scratch(config, spec);
+  bind_tool(config, spec);
   const std::string tool = scratch() + "/tool";
   EXPECT_EQ(::chown(tool.c_str(), config.uid_base, config.uid_base), 0);
   EXPECT_EQ(::chmod(tool.c_str(), 04755), 0);
@@ -159,7 +159,7 @@ std::vector<Attack> flags() {
            without(kWithoutMountFlags | kWithoutOwnInodes, "nodev (and overlay)", Prints("done")),
        .prepare =
            [](PoolConfig& config, JobSpec& spec) {
-             bind_scratch(config, spec);
+             bind_tool(config, spec);
              const std::string node = scratch() + "/device";
              ::unlink(node.c_str());
              // /dev/zero: nobody comes to harm.
@@ -184,7 +184,7 @@ std::vector<Attack> flags() {
        .control = without(kWithoutMountFlags, "noexec", Prints("1000")),
        .prepare =
            [](PoolConfig& config, JobSpec& spec) {
-             bind_scratch(config, spec);
+             bind_tool(config, spec);
              config.profiles.front().binds.back().executable = false;
            }},
   };
@@ -271,7 +271,7 @@ HATCHERY_ATTACKS(Paths) {
                           Prints("ETXTBSY")),
        .prepare =
            [](PoolConfig& config, JobSpec& spec) {
-             bind_scratch(config, spec);
+             bind_tool(config, spec);
              spec.args[0] = "/bound/tool";
            }},
       {.name = "HardLinkToABoundFile",
@@ -289,7 +289,7 @@ HATCHERY_ATTACKS(Paths) {
              spec.args[3] = "/bound/link";
            },
            Prints("done")),
-       .prepare = bind_scratch},
+       .prepare = bind_tool},
       {.name = "DirtyPipe",
        .source = "E81",
        .does = "splices a page of a bound file into a pipe and writes on",
@@ -298,7 +298,7 @@ HATCHERY_ATTACKS(Paths) {
        .job = payload("paths", {"pipe"}),
        .gets = Prints("treasure"),
        .control = no_control("a fix of the kernel can't be left out"),
-       .prepare = bind_scratch},
+       .prepare = bind_tool},
       {.name = "BlockDevice",
        .source = "E65",
        .does = "makes a node of a disk",

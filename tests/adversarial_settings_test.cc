@@ -17,8 +17,6 @@ namespace {
 using protocol::kWithoutFilter;
 using protocol::kWithoutSwapLimit;
 
-constexpr std::uint64_t kMiB = 1ULL << 20;
-
 /// Writes a file of /proc/sys; what it had comes back at the end.
 class Sysctl {
  public:

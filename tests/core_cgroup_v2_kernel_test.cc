@@ -23,7 +23,7 @@ namespace hatchery {
 namespace {
 
 constexpr std::uint64_t kMiB = 1U << 20;
-const std::string kPool = "core-cgroup-v2-test";
+const std::string kPoolV2 = "core-cgroup-v2-test";
 
 std::string text_of(const std::string& path) {
   Result<std::string> text = read_whole_file(path);
@@ -71,16 +71,16 @@ class SlotCgroupV2Test : public ::testing::Test {
     if (slot) {
       EXPECT_TRUE(slot->remove(5000));
     }
-    EXPECT_TRUE(remove_pool_cgroups(host, kPool));
+    EXPECT_TRUE(remove_pool_cgroups(host, kPoolV2));
   }
   void make_slot() {
-    Result<SlotCgroup> made = SlotCgroup::create(host, kPool, 0, ::geteuid());
+    Result<SlotCgroup> made = SlotCgroup::create(host, kPoolV2, 0, ::geteuid());
     ASSERT_TRUE(made) << made.error().message();
     slot.emplace(*std::move(made));
   }
   std::string file(const std::string& name) const {
     const CgroupHierarchy& v2 = *host.v2();
-    return v2.mount + v2.parent + "/hatchery/" + kPool + "/slot-0/job/" + name;
+    return v2.mount + v2.parent + "/hatchery/" + kPoolV2 + "/slot-0/job/" + name;
   }
   /// What a child that is born in the job's group and does `work` ends with.
   int run(const std::function<void()>& work) {
@@ -126,7 +126,7 @@ TEST_F(SlotCgroupV2Test, ForgetsEveryLimitThatTheNextJobDoesNotAskFor) {
 }
 
 TEST_F(SlotCgroupV2Test, AJobIsBornInItsGroup) {
-  const std::string wanted = "/hatchery/" + kPool + "/slot-0/job";
+  const std::string wanted = "/hatchery/" + kPoolV2 + "/slot-0/job";
   EXPECT_EQ(run([&] { ::_exit(text_of("/proc/self/cgroup").ends_with(wanted) ? 0 : 1); }), 0);
   EXPECT_FALSE(text_of("/proc/self/cgroup").ends_with(wanted));
 }
@@ -273,7 +273,7 @@ TEST_F(SlotCgroupV2Test, ALimitWhoseControllerIsTakenIsRefused) {
   const ParentGroup group(*host.v2(), "+memory +pids");
   ASSERT_TRUE(slot->remove(5000));
   slot.reset();
-  ASSERT_TRUE(remove_pool_cgroups(host, kPool));
+  ASSERT_TRUE(remove_pool_cgroups(host, kPoolV2));
   Result<CgroupHost> found = CgroupHost::find(group.parent());
   ASSERT_TRUE(found);
   host = *std::move(found);
@@ -292,7 +292,7 @@ TEST_F(SlotCgroupV2Test, ALimitWhoseControllerIsTakenIsRefused) {
   EXPECT_FALSE(slot->figures().io_read_bytes);
   ASSERT_TRUE(slot->remove(5000));
   slot.reset();
-  EXPECT_TRUE(remove_pool_cgroups(host, kPool));
+  EXPECT_TRUE(remove_pool_cgroups(host, kPoolV2));
 }
 
 /// In a child that has joined `group`: a pool's slot there, from what find() says. 0, or the number
@@ -301,14 +301,14 @@ int use_own_group(const std::string& parent) {
   for (int round = 0; round < 2; ++round) {
     const Result<CgroupHost> found = CgroupHost::find();
     if (!found || found->v2()->parent != parent) return 1;
-    Result<SlotCgroup> made = SlotCgroup::create(*found, kPool, 0, ::geteuid());
+    Result<SlotCgroup> made = SlotCgroup::create(*found, kPoolV2, 0, ::geteuid());
     if (!made) return 2;
     if (!made->apply({.memory_bytes = 64 * kMiB, .processes = 3, .cpu_rate = 0.5})) return 3;
     const std::string path = found->v2()->mount + parent;
-    if (text_of(path + "/hatchery/" + kPool + "/slot-0/job/memory.max") != "67108864") return 4;
+    if (text_of(path + "/hatchery/" + kPoolV2 + "/slot-0/job/memory.max") != "67108864") return 4;
     // Out of the way, so that the group could pass its controllers on; and found again from there.
     if (!text_of("/proc/self/cgroup").ends_with("/hatchery-main")) return 5;
-    if (!made->remove(5000) || !remove_pool_cgroups(*found, kPool)) return 6;
+    if (!made->remove(5000) || !remove_pool_cgroups(*found, kPoolV2)) return 6;
   }
   return 0;
 }
@@ -358,7 +358,7 @@ TEST_F(SlotCgroupV2Test, ProcessesOfStrangersAreNotMovedAway) {
   }
   const Result<CgroupHost> found = CgroupHost::find(group.parent());
   ASSERT_TRUE(found);
-  const Result<SlotCgroup> made = SlotCgroup::create(*found, kPool, 1, ::geteuid());
+  const Result<SlotCgroup> made = SlotCgroup::create(*found, kPoolV2, 1, ::geteuid());
   EXPECT_TRUE(!made && made.error().errnum == EBUSY);
   EXPECT_EQ(text_of(group.path() + "/cgroup.procs"), std::to_string(stranger));
   write_end.reset();

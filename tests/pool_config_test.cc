@@ -9,6 +9,7 @@
 
 #include "pool/config.h"
 #include "pool/limits.h"
+#include "tests/values.h"
 
 namespace hatchery {
 namespace {
@@ -16,11 +17,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
-
-template <typename T>
-std::string message_of(const Result<T>& result) {
-  return result ? std::string("no error") : result.error().message();
-}
 
 TEST(DefaultProfile, IsValidAndBounded) {
   const PoolConfig config;

@@ -21,8 +21,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr std::uint64_t kKiB = 1ULL << 10;
-constexpr std::uint64_t kMiB = 1ULL << 20;
 /// The kernel charges up to 64 pages ahead on each CPU (MEMCG_CHARGE_BATCH).
 constexpr std::uint64_t kNoise = kMiB;
 constexpr std::uint32_t kFiles = 256;

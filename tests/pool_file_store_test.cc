@@ -10,17 +10,12 @@
 #include <vector>
 
 #include "pool/file_store.h"
+#include "tests/values.h"
 
 namespace hatchery {
 namespace {
 
 constexpr std::uint64_t kMebi = 1U << 20U;
-
-std::string all_bytes() {
-  std::string bytes;
-  for (int value = 0; value < 256; ++value) bytes += static_cast<char>(value);
-  return bytes;
-}
 
 UniqueFd new_memfd(std::string_view bytes, unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING) {
   UniqueFd memfd(::memfd_create("test", flags));

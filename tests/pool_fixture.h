@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,9 @@
 #include "tests/host_features.h"
 
 namespace hatchery::testing {
+
+inline constexpr std::uint64_t kKiB = 1ULL << 10;
+inline constexpr std::uint64_t kMiB = 1ULL << 20;
 
 /// What a pool could leave behind on the host, as text: a test compares before and after.
 struct HostTraces {

@@ -22,8 +22,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
-constexpr std::uint64_t kMiB = 1ULL << 20;
-
 /// A job that runs until its test lets it go: the test knows that it has started.
 class Held {
  public:

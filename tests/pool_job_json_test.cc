@@ -9,6 +9,7 @@
 
 #include "pool/job_json.h"
 #include "pool/utf8.h"
+#include "tests/values.h"
 
 namespace hatchery {
 namespace {
@@ -17,12 +18,6 @@ namespace json = boost::json;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
-
-std::string all_bytes() {
-  std::string bytes;
-  for (int value = 0; value < 256; ++value) bytes += static_cast<char>(value);
-  return bytes;
-}
 
 JobSpec good_job(std::string_view text) {
   Result<JobSpec> spec = job_from_json(text, "test");

@@ -11,6 +11,7 @@
 #include "pool/limits.h"
 #include "pool/nearest_name.h"
 #include "pool/units.h"
+#include "tests/values.h"
 
 namespace hatchery {
 namespace {
@@ -19,11 +20,6 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
-
-template <typename T>
-std::string message_of(const Result<T>& result) {
-  return result ? std::string("no error") : result.error().message();
-}
 
 TEST(ParseDuration, ReadsEveryUnitExactly) {
   const std::vector<std::pair<std::string, std::int64_t>> cases = {

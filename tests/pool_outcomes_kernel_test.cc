@@ -18,7 +18,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
-constexpr std::uint64_t kMiB = 1ULL << 20;
 /// About 150 ms of CPU time where this was written; the limits around it are far from that.
 constexpr const char* kBurn = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
 /// Holds 48 MiB of its own memory.

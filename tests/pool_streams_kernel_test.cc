@@ -20,8 +20,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
-constexpr std::uint64_t kMiB = 1ULL << 20;
-
 std::string random_bytes(std::size_t size) {
   std::mt19937_64 random(size + 1);
   std::string bytes(size, '\0');

@@ -19,11 +19,8 @@ namespace {
 using protocol::Failure;
 using protocol::StartSlot;
 
-constexpr Failure kDone{};
-
-Failure failed(Step step, int index = -1) noexcept {
-  return {step, static_cast<std::int16_t>(index), errno};
-}
+using protocol::kDone;
+using raw::failed;
 
 /// The descriptors of one StartSlot, by what they are.
 struct StartFds {

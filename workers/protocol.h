@@ -59,6 +59,7 @@ struct Failure {
   std::int32_t errnum = 0;
 };
 static_assert(sizeof(Failure) == 8);
+inline constexpr Failure kDone{};
 
 // ---- slot plan: a sealed memfd made once a profile
 // -------------------------------------------------

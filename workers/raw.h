@@ -27,6 +27,11 @@ inline std::int64_t monotonic_ns() noexcept {
   return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
 }
 
+/// What errno says of `step`.
+inline protocol::Failure failed(Step step, int index = -1) noexcept {
+  return {step, static_cast<std::int16_t>(index), errno};
+}
+
 inline long clone3(clone_args& args) noexcept { return ::syscall(SYS_clone3, &args, sizeof args); }
 
 /// Writes a whole short text to a path below `dir_fd`.

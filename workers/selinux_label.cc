@@ -15,7 +15,7 @@ namespace {
 struct FreeContext {
   void operator()(context_s_t* context) const { ::context_free(context); }
 };
-using Context = std::unique_ptr<context_s_t, FreeContext>;
+using LabelContext = std::unique_ptr<context_s_t, FreeContext>;
 
 Error label_error(const std::string& object, std::string detail, std::string remedy) {
   return Error{.step = Step::kSelinuxLabel,
@@ -26,10 +26,10 @@ Error label_error(const std::string& object, std::string detail, std::string rem
 }
 
 /// Null when the kernel doesn't tell.
-Context own_context() {
+LabelContext own_context() {
   char* own = nullptr;
   if (::getcon(&own) < 0) return nullptr;
-  Context context(::context_new(own));
+  LabelContext context(::context_new(own));
   ::freecon(own);
   return context;
 }
@@ -37,7 +37,7 @@ Context own_context() {
 /// Our own context with another type, role and range; checked against the loaded policy.
 Result<std::string> derived_context(const std::string& type, const char* role,
                                     const std::string& range) {
-  const Context context = own_context();
+  const LabelContext context = own_context();
   if (!context) return label_error(type, "can't read the pool's own context", "");
   if (::context_type_set(context.get(), type.c_str()) != 0 ||
       (role != nullptr && ::context_role_set(context.get(), role) != 0) ||
@@ -75,7 +75,7 @@ bool selinux_enabled() { return ::is_selinux_enabled() == 1; }
 Result<std::string> job_type(const std::string& asked) {
   if (asked != "auto" && !asked.empty()) return asked;
   if (!selinux_enabled()) return std::string();
-  const Context own = own_context();
+  const LabelContext own = own_context();
   if (!own) return label_error(asked, "can't read the pool's own context", "");
   const bool confined = std::string_view(::context_type_get(own.get())) == "hatchery_t";
   if (!confined) return std::string();

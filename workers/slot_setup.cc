@@ -20,11 +20,8 @@ using protocol::Failure;
 using protocol::MountKind;
 using protocol::MountOp;
 
-constexpr Failure kDone{};
-
-Failure failed(Step step, int index = -1) noexcept {
-  return {step, static_cast<std::int16_t>(index), errno};
-}
+using protocol::kDone;
+using raw::failed;
 
 /// Opens `path` (absolute in the sandbox) below the new root, never leaving it.
 int open_in_root(int root_fd, const char* path, std::uint64_t flags) noexcept {

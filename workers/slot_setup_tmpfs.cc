@@ -11,11 +11,8 @@ namespace {
 
 using protocol::Failure;
 
-constexpr Failure kDone{};
-
-Failure failed(Step step, int index = -1) noexcept {
-  return {step, static_cast<std::int16_t>(index), errno};
-}
+using protocol::kDone;
+using raw::failed;
 
 int mount_one_tmpfs(const SlotSetup& setup, const char* target, std::uint64_t bytes,
                     const char* options, unsigned long flags) noexcept {

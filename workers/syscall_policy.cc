@@ -26,7 +26,7 @@ namespace {
 struct ReleaseContext {
   void operator()(void* context) const { ::seccomp_release(context); }
 };
-using Context = std::unique_ptr<void, ReleaseContext>;
+using FilterContext = std::unique_ptr<void, ReleaseContext>;
 
 Error compile_error(std::string object, int errnum, std::string detail, std::string remedy) {
   return Error{.step = Step::kCompilePolicy,
@@ -131,9 +131,11 @@ class Compiler {
   };
 
   Result<void> survey();
-  Result<void> start(Context& context, std::uint32_t default_code, std::uint32_t foreign_code);
+  Result<void> start(FilterContext& context, std::uint32_t default_code,
+                     std::uint32_t foreign_code);
   Result<void> add_rule(const SyscallRule& rule);
-  Result<void> add_call(const Context& context, const SyscallRule& rule, const std::string& name);
+  Result<void> add_call(const FilterContext& context, const SyscallRule& rule,
+                        const std::string& name);
   Result<void> refuse_multiplexers();
   Result<void> unknown_call(const SyscallRule& rule, const std::string& name) const;
   std::uint32_t refusal() const {
@@ -146,8 +148,8 @@ class Compiler {
   std::map<std::string, Seen> seen_;
   std::uint32_t default_code_ = 0;
   bool has_exceptions_ = false;
-  Context exceptions_;
-  Context base_;
+  FilterContext exceptions_;
+  FilterContext base_;
 };
 
 /// What rules say about each call, and that they don't contradict each other.
@@ -178,7 +180,7 @@ Result<void> Compiler::survey() {
   return {};
 }
 
-Result<void> Compiler::start(Context& context, std::uint32_t default_code,
+Result<void> Compiler::start(FilterContext& context, std::uint32_t default_code,
                              std::uint32_t foreign_code) {
   context.reset(::seccomp_init(default_code));
   if (!context)
@@ -219,7 +221,7 @@ Result<void> Compiler::unknown_call(const SyscallRule& rule, const std::string& 
                        "correct the name, or refuse by default");
 }
 
-Result<void> Compiler::add_call(const Context& context, const SyscallRule& rule,
+Result<void> Compiler::add_call(const FilterContext& context, const SyscallRule& rule,
                                 const std::string& name) {
   const NewCall* new_call = nullptr;
   int number = ::seccomp_syscall_resolve_name(name.c_str());
@@ -283,7 +285,7 @@ Result<void> Compiler::refuse_multiplexers() {
   return {};
 }
 
-Result<std::vector<std::uint64_t>> export_program(const Context& context) {
+Result<std::vector<std::uint64_t>> export_program(const FilterContext& context) {
   const UniqueFd memfd(::memfd_create("hatchery-filter", MFD_CLOEXEC));
   if (!memfd.valid()) return errno_error(Step::kCompilePolicy, "memfd_create", errno);
   if (const int result = ::seccomp_export_bpf(context.get(), memfd.get()); result != 0)

@@ -16,11 +16,8 @@ using protocol::Ended;
 using protocol::Failure;
 using protocol::WorkerPhase;
 
-constexpr Failure kDone{};
-
-Failure failed(Step step, int index = -1) noexcept {
-  return {step, static_cast<std::int16_t>(index), errno};
-}
+using protocol::kDone;
+using raw::failed;
 
 /// What a network namespace counts. Every packet, refused connection and failed look-up of a route
 /// moves a counter of one of these files (IPv4 with TCP for both, IPv6).
@@ -39,10 +36,14 @@ class NetworkSnapshot {
   }
   int take(NetworkSnapshot& into) const noexcept {
     into.size_ = 0;
-    for (const int fd : fds_) {
-      if (fd < 0) continue;
-      const ssize_t got = ::pread(fd, into.text_ + into.size_, sizeof text_ - into.size_, 0);
+    for (int i = 0; i < kFiles; ++i) {
+      if (fds_[i] < 0) continue;
+      char* const text = into.text_ + into.size_;
+      ssize_t got = ::pread(fds_[i], text, sizeof text_ - into.size_, 0);
       if (got < 0) return -1;
+      const void* const end =
+          i == kSockets ? std::memchr(text, '\n', static_cast<std::size_t>(got)) : nullptr;
+      if (end != nullptr) got = static_cast<const char*>(end) - text;
       into.size_ += static_cast<std::size_t>(got);
     }
     return 0;
@@ -55,10 +56,11 @@ class NetworkSnapshot {
   static constexpr int kFiles = 4;
   // Flow labels outlive their socket by seconds, and move no counter (ipv6(7), IPV6_FLOWLABEL_MGR).
   // A Unix socket that only a queue still holds is closed by the kernel's collector, some time
-  // later.
+  // later: the first line of sockstat has the number of sockets, the others are of the whole host.
+  static constexpr int kSockets = 3;
   static constexpr const char* kPaths[kFiles] = {"/proc/self/net/snmp", "/proc/self/net/snmp6",
                                                  "/proc/self/net/ip6_flowlabel",
-                                                 "/proc/self/net/unix"};
+                                                 "/proc/self/net/sockstat"};
   int fds_[kFiles] = {-1, -1, -1, -1};
   std::size_t size_ = 0;
   char text_[12 * 1024];

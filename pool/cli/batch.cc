@@ -398,7 +398,7 @@ Result<int> run_batch(const BatchOptions& options) {
 
 // --- The command line -------------------------------------------------------------------------
 
-constexpr const char* kExamples =
+constexpr const char* kBatchExamples =
     "Each line of FILE is a job, such as\n"
     "  {\"id\": \"1\", \"args\": [\"/bin/echo\", \"hello\"],\n"
     "   \"stdout\": {\"collect\": \"out\"}, \"limits\": {\"cpu_time\": \"1s\"}}\n"
@@ -446,7 +446,7 @@ int batch_verb(const BatchOptions& options) {
 void add_batch_verb(CLI::App& app, int& exit_status) {
   CLI::App* verb = app.add_subcommand("batch", "Runs many jobs: JSON lines in, JSON lines out");
   const auto options = std::make_shared<BatchOptions>();
-  verb->footer(kExamples);
+  verb->footer(kBatchExamples);
   add_batch_options(*verb, *options);
   verb->callback([options, &exit_status] { exit_status = batch_verb(*options); });
 }

@@ -116,7 +116,7 @@ int doctor_verb(const DoctorOptions& options) {
   return print_result(doctor_text(groups, colour), status);
 }
 
-constexpr const char* kExamples =
+constexpr const char* kDoctorExamples =
     "Examples:\n"
     "  hatchery doctor\n"
     "  hatchery doctor --json | jq '.features[] | select(.present | not)'\n"
@@ -129,7 +129,7 @@ constexpr const char* kExamples =
 void add_doctor_verb(CLI::App& app, int& exit_status) {
   CLI::App* verb = app.add_subcommand("doctor", "Says what this host gives, lacks, and needs");
   const auto options = std::make_shared<DoctorOptions>();
-  verb->footer(kExamples);
+  verb->footer(kDoctorExamples);
   verb->add_flag("--json", options->json, "One JSON object on stdout");
   verb->add_flag("--print-config", options->print_config,
                  "Prints the default pool file with its profile, commented, and checks nothing");

@@ -330,7 +330,7 @@ Result<int> run_job(const RunOptions& options) {
 
 // --- The command line -------------------------------------------------------------------------
 
-constexpr const char* kExamples =
+constexpr const char* kRunExamples =
     "Examples:\n"
     "  hatchery run -- python3 -c 'print(6 * 7)'\n"
     "  hatchery run --cpu-time 1s --memory 64MiB --in main.c --out main -- gcc -O2 -o main main.c\n"
@@ -457,7 +457,7 @@ int run_verb(const CLI::App& verb, RunOptions& options,
 void add_run_verb(CLI::App& app, const std::vector<std::string>& command, int& exit_status) {
   CLI::App* verb = app.add_subcommand("run", "Runs one job in the foreground");
   const auto options = std::make_shared<RunOptions>();
-  verb->footer(kExamples);
+  verb->footer(kRunExamples);
   verb->prefix_command();
   add_run_options(*verb, *options);
   verb->callback([verb, options, &command, &exit_status] {

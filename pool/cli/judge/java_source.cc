@@ -69,7 +69,7 @@ bool is_type_keyword(std::string_view word) {
 }
 
 /// Follows the tokens of one source: how deep in braces, in which top-level type.
-class Reading {
+class JavaReading {
  public:
   void take(std::string_view token) {
     if (token == "{") {
@@ -118,7 +118,7 @@ class Reading {
 
 JavaSource read_java_source(std::string_view text) {
   Tokens tokens(text);
-  Reading reading;
+  JavaReading reading;
   for (std::string_view token = tokens.next(); !token.empty(); token = tokens.next()) {
     reading.take(token);
   }

@@ -217,7 +217,7 @@ int judge_verb(const JudgeVerbOptions& options) {
   return exit_status_of(status.error());
 }
 
-constexpr const char* kExamples =
+constexpr const char* kJudgeExamples =
     "PACKAGE is a directory in the ICPC problem package format: problem.yaml, data/sample,\n"
     "data/secret, submissions/<expected>/ and, where the problem has one, output_validators/.\n"
     "Without SUBMISSION all of submissions/ is judged. A SUBMISSION is a file or a directory; its\n"
@@ -269,7 +269,7 @@ void add_judge_options(CLI::App& verb, JudgeVerbOptions& options) {
 void add_judge_verb(CLI::App& app, int& exit_status) {
   CLI::App* verb = app.add_subcommand("judge", "Judges the submissions of a problem package");
   const auto options = std::make_shared<JudgeVerbOptions>();
-  verb->footer(kExamples);
+  verb->footer(kJudgeExamples);
   add_judge_options(*verb, *options);
   verb->callback([options, &exit_status] { exit_status = judge_verb(*options); });
 }

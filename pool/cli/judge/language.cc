@@ -39,9 +39,9 @@ const std::vector<std::string_view> kPlaceholders = {"sources", "binary", "main"
                                                      "memory_mib"};
 
 /// One [[language]] table being read; keeps the first error.
-class Reading {
+class LanguageReading {
  public:
-  Reading(const toml::table& table, const std::string& file) : table_(table), file_(file) {}
+  LanguageReading(const toml::table& table, const std::string& file) : table_(table), file_(file) {}
 
   Result<Language> read() {
     refuse_unknown_keys();
@@ -299,7 +299,7 @@ Result<void> LanguageList::add(std::string_view toml_text, const std::string& fi
   const toml::array* tables = root.get_as<toml::array>("language");
   if (tables == nullptr) return {};
   for (const toml::node& node : *tables) {
-    Result<Language> language = Reading(*node.as_table(), file_name).read();
+    Result<Language> language = LanguageReading(*node.as_table(), file_name).read();
     if (!language) return std::move(language).error();
     std::erase_if(languages_, [&](const Language& old) { return old.id == language->id; });
     for (Language& other : languages_) {
