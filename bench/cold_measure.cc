@@ -1,6 +1,4 @@
 // A cold pool: from nothing to the first job's report, in this process and as `hatchery run`.
-#include <fcntl.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,35 +30,22 @@ class RunUntilReport : public Runner {
 
  private:
   Result<void> run_one(std::vector<double>& latency_us) {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) < 0) return failure("pipe", errno_name(errno));
-    const UniqueFd read_end(ends[0]);
-    UniqueFd write_end(ends[1]);
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_adddup2(&actions, write_end.get(), STDERR_FILENO);
-    const CStrings arguments(args_);
-    const CStrings environment(job_environment());
     const Clock::time_point start = Clock::now();
-    pid_t pid = -1;
-    const int errnum = ::posix_spawn(&pid, args_[0].c_str(), &actions, nullptr, arguments.get(),
-                                     environment.get());
-    ::posix_spawn_file_actions_destroy(&actions);
-    if (errnum != 0) return failure(args_[0], errno_name(errnum));
-    write_end = UniqueFd();
+    const Result<Piped> started = spawn_piped(args_, STDERR_FILENO);
+    if (!started) return started.error();
     char buffer[4096];
-    ssize_t size = ::read(read_end.get(), buffer, sizeof buffer);
+    ssize_t size = ::read(started->output.get(), buffer, sizeof buffer);
     latency_us.push_back(micros(Clock::now() - start));
     const std::string said(buffer, size > 0 ? static_cast<std::size_t>(size) : 0);
-    while (size > 0) size = ::read(read_end.get(), buffer, sizeof buffer);
+    while (size > 0) size = ::read(started->output.get(), buffer, sizeof buffer);
     int status = 0;
-    ::waitpid(pid, &status, 0);
+    ::waitpid(started->pid, &status, 0);
     if (status == 0) return {};
     return failure("hatchery run", last_of(said));
   }
   static std::string last_of(const std::string& text) { return text.substr(0, text.find('\n')); }
 
-  std::vector<std::string> args_;
+  CStrings args_;
 };
 
 /// Pool::create() to the report in hand; the pool's end is not counted.

@@ -1,7 +1,5 @@
 // Bytes through a job, from 1 KiB to 100 MiB: `cat` with input and output of the pool, as streams
 // and as files, beside the same `cat` with a file and a pipe of our own.
-#include <fcntl.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,33 +45,21 @@ class BareCat : public Runner {
       if (size <= 0) return failure("memfd", errno_name(errno));
       at += static_cast<std::size_t>(size);
     }
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) < 0) return failure("pipe", errno_name(errno));
-    const UniqueFd read_end(ends[0]);
-    UniqueFd write_end(ends[1]);
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_adddup2(&actions, input.get(), STDIN_FILENO);
-    ::posix_spawn_file_actions_adddup2(&actions, write_end.get(), STDOUT_FILENO);
-    const CStrings arguments({kCat});
-    const CStrings environment(job_environment());
-    pid_t pid = -1;
-    const int errnum =
-        ::posix_spawn(&pid, kCat, &actions, nullptr, arguments.get(), environment.get());
-    ::posix_spawn_file_actions_destroy(&actions);
-    if (errnum != 0) return failure(kCat, errno_name(errnum));
-    write_end = UniqueFd();
+    const Result<Piped> started = spawn_piped(cat_, STDOUT_FILENO, input.get());
+    if (!started) return started.error();
     std::string output;
     std::vector<char> buffer(1 << 16);
-    for (ssize_t size = 0; (size = ::read(read_end.get(), buffer.data(), buffer.size())) > 0;)
+    for (ssize_t size = 0;
+         (size = ::read(started->output.get(), buffer.data(), buffer.size())) > 0;)
       output.append(buffer.data(), static_cast<std::size_t>(size));
     int status = 0;
-    ::waitpid(pid, &status, 0);
+    ::waitpid(started->pid, &status, 0);
     if (status == 0 && output == bytes) return {};
     return failure(kCat, "did not bring back what it was given");
   }
 
   std::size_t size_;
+  const CStrings cat_{{kCat}};
 };
 
 /// The same job in a pool. Its spec is made before the clock starts: a caller has its bytes.

@@ -111,6 +111,21 @@ ProcessRunner::Start spawn_start(const std::vector<std::string>& args, bool quie
   };
 }
 
+Result<Piped> spawn_piped(const CStrings& args, int output_fd, int stdin_fd) {
+  static const CStrings environment(job_environment());
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) < 0) return failure("pipe", errno_name(errno));
+  Piped piped{.output = UniqueFd(ends[0])};
+  const UniqueFd write_end(ends[1]);
+  SpawnActions actions;
+  actions.duplicate(write_end.get(), output_fd);
+  if (stdin_fd >= 0) actions.duplicate(stdin_fd, STDIN_FILENO);
+  const int errnum = ::posix_spawn(&piped.pid, args.get()[0], actions.get(), nullptr, args.get(),
+                                   environment.get());
+  if (errnum != 0) return failure(args.get()[0], errno_name(errnum));
+  return piped;
+}
+
 Ran run_command(const std::vector<std::string>& args) {
   Ran ran;
   const UniqueFd output(::memfd_create("output", MFD_CLOEXEC));

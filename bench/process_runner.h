@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "bench/way.h"
+#include "core/fd.h"
 
 namespace hatchery::bench {
 
@@ -42,6 +43,15 @@ class ProcessRunner : public Runner {
 
 /// posix_spawn with the environment of jobs. `quiet`: standard output and error go to /dev/null.
 ProcessRunner::Start spawn_start(const std::vector<std::string>& args, bool quiet = false);
+
+/// A process whose output comes through a pipe of its own; the caller reaps it.
+struct Piped {
+  pid_t pid = -1;
+  UniqueFd output;
+};
+/// posix_spawn with the environment of jobs; `output_fd` is what the pipe is in it. `stdin_fd`: −1
+/// for the caller's.
+Result<Piped> spawn_piped(const CStrings& args, int output_fd, int stdin_fd = -1);
 
 /// Runs a command to its end. `output` is what it wrote to stdout and stderr; the status as
 /// waitpid has it, −1 when it could not be started.
