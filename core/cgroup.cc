@@ -125,12 +125,16 @@ Error lacks(const char* controller, const char* limit) {
 
 CgroupKnob::CgroupKnob(std::string path, int flags, bool keep)
     : path_(std::move(path)), flags_(flags | O_CLOEXEC) {
-  UniqueFd fd = open();
-  if (!fd.valid()) path_.clear();
+  UniqueFd fd;
+  if (open(fd) < 0) path_.clear();
   if (keep) fd_ = std::move(fd);
 }
 
-UniqueFd CgroupKnob::open() const { return UniqueFd(::open(path_.c_str(), flags_)); }
+int CgroupKnob::open(UniqueFd& own) const {
+  if (fd_.valid()) return fd_.get();
+  own = UniqueFd(::open(path_.c_str(), flags_));
+  return own.get();
+}
 
 Result<void> CgroupKnob::write(const std::string& text) {
   if (text == written_) return {};
@@ -139,9 +143,8 @@ Result<void> CgroupKnob::write(const std::string& text) {
 
 Result<void> CgroupKnob::write_again(const std::string& text) {
   if (!valid()) return errno_error(Step::kWriteCgroup, path_, ENOENT);
-  const UniqueFd opened = fd_.valid() ? UniqueFd() : open();
-  const int fd = fd_.valid() ? fd_.get() : opened.get();
-  if (::pwrite(fd, text.data(), text.size(), 0) < 0) {
+  UniqueFd own;
+  if (::pwrite(open(own), text.data(), text.size(), 0) < 0) {
     written_.clear();
     return errno_error(Step::kWriteCgroup, path_ + " = " + text, errno);
   }
@@ -151,9 +154,9 @@ Result<void> CgroupKnob::write_again(const std::string& text) {
 
 std::string CgroupKnob::read() const {
   if (!valid()) return {};
-  const UniqueFd opened = fd_.valid() ? UniqueFd() : open();
+  UniqueFd own;
   char text[4096];
-  const long size = pread_all(fd_.valid() ? fd_.get() : opened.get(), text, sizeof text);
+  const long size = pread_all(open(own), text, sizeof text);
   return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : std::string();
 }
 

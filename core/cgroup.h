@@ -102,7 +102,8 @@ class CgroupKnob {
   std::vector<pid_t> read_pids() const;
 
  private:
-  UniqueFd open() const;
+  /// The kept descriptor; else one that `own` holds; −1 with errno.
+  int open(UniqueFd& own) const;
 
   UniqueFd fd_;
   std::string path_;

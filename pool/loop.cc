@@ -28,13 +28,12 @@ CgroupFiles make_room_for_files(const PoolConfig& config) {
   for (const Profile& profile : config.profiles) wanted += kFilesOfSlot * profile.slots_max;
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) < 0) return CgroupFiles::kOpenedForEachUse;
+  const rlim_t hard = std::max(files.rlim_max, wanted);
+  const rlimit enough{hard, hard};
+  if (::setrlimit(RLIMIT_NOFILE, &enough) == 0) return CgroupFiles::kKept;
   files.rlim_cur = files.rlim_max;
-  if (files.rlim_max < wanted) {
-    const rlimit more{wanted, wanted};
-    if (::setrlimit(RLIMIT_NOFILE, &more) == 0) return CgroupFiles::kKept;
-  }
   ::setrlimit(RLIMIT_NOFILE, &files);
-  return files.rlim_max < wanted ? CgroupFiles::kOpenedForEachUse : CgroupFiles::kKept;
+  return CgroupFiles::kOpenedForEachUse;
 }
 
 /// Limits are only as exact as this thread is punctual, and jobs may keep every CPU busy: with
@@ -175,7 +174,7 @@ Result<void> Loop::open() {
   host_.emplace(*std::move(host));
   HATCHERY_TRY(start_launcher());
   listen_for_wakeups();
-  for (std::size_t i = 0; i < profiles_.size(); ++i) start_slots(i);
+  start_slots();
   return {};
 }
 
@@ -297,7 +296,7 @@ void Loop::fire_timers(std::int64_t now_ns) {
 void Loop::housekeeping(std::int64_t now_ns) {
   housekeeping_due_ns_ = now_ns + kHousekeepingNs;
   retire_idle(now_ns);
-  for (std::size_t i = 0; i < profiles_.size(); ++i) start_slots(i);
+  start_slots();
   for (const ProfileState& state : profiles_)
     if (state.retry_due_ns > now_ns)
       housekeeping_due_ns_ = std::min(housekeeping_due_ns_, state.retry_due_ns);

@@ -105,6 +105,7 @@ class Loop {
   Result<void> start_launcher();
   void listen_to_launcher();
   void on_launcher_message(int result);
+  void start_slots();
   void start_slots(std::size_t profile);
   void start_slot(std::size_t profile);
   Result<void> pin_slot(Slot& slot);

@@ -138,6 +138,10 @@ void Loop::on_launcher_message(int result) {
     }
   }
   listen_to_launcher();
+  start_slots();
+}
+
+void Loop::start_slots() {
   for (std::size_t i = 0; i < profiles_.size(); ++i) start_slots(i);
 }
 

@@ -141,16 +141,14 @@ TEST_F(PoolFigures, AnEmptyJobTakesNoMoreMemoryThanInABareGroup) {
     alone.push_back(leading_number(*peak).value_or(0));
     ASSERT_TRUE(std::filesystem::remove(bare));
   }
-  // The least of each: what the kernel charges ahead on every CPU that a slot ran on only adds, and
-  // on some runs to most jobs.
-  const std::uint64_t least_inside = *std::min_element(inside.begin(), inside.end());
-  const std::uint64_t least_alone = *std::min_element(alone.begin(), alone.end());
-  RecordProperty("inside_kib", std::to_string(least_inside / kKiB));
-  RecordProperty("bare_kib", std::to_string(least_alone / kKiB));
+  std::sort(inside.begin(), inside.end());
+  std::sort(alone.begin(), alone.end());
+  RecordProperty("inside_kib", std::to_string(inside[12] / kKiB));
+  RecordProperty("bare_kib", std::to_string(alone[12] / kKiB));
   // On v2 the peak includes what the kernel charged ahead on each CPU that the slot ran on; v1 has
   // a figure to take it off by. The bare group ran on one CPU.
   const std::uint64_t ahead = memory->v2 ? kNoise / 2 : 0;
-  EXPECT_LE(least_inside, least_alone + 300 * kKiB + ahead);
+  EXPECT_LE(inside[12], alone[12] + 300 * kKiB + ahead);
 }
 
 /// A directory of the host with a file whose pages are in no cache.
