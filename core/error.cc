@@ -94,6 +94,8 @@ const char* find_step_name(Step step) noexcept {
     case Step::kWriteFile: return "write file";
     case Step::kReadPackage: return "read problem package";
     case Step::kCompileSubmission: return "compile submission";
+    case Step::kListen: return "listen on";
+    case Step::kParseRequest: return "read request";
   }
   return nullptr;
 }

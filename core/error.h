@@ -101,6 +101,9 @@ enum class Step : std::uint16_t {
   kWriteFile,
   kReadPackage,
   kCompileSubmission,
+  // The server.
+  kListen = 200,
+  kParseRequest,
 };
 
 /// A short verb phrase in English ("mount /proc"). Never null; the switch has no default, so a new

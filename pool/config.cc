@@ -182,6 +182,7 @@ Result<void> check_profile(const Profile& profile, const std::string& prefix) {
   HATCHERY_TRY(check_size(prefix + "cache_kept", profile.cache_kept_bytes, 0));
   HATCHERY_TRY(check_range(prefix + "slots_max", profile.slots_max, 1, kSlotsMax));
   HATCHERY_TRY(check_range(prefix + "slots_min", profile.slots_min, 1, profile.slots_max));
+  HATCHERY_TRY(check_range(prefix + "running_max", profile.running_max, 0, kSlotsMax));
   return check_profile_limits(profile, prefix);
 }
 

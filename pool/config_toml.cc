@@ -371,6 +371,7 @@ Profile read_profile(Reading& reading, const toml::table& table, const std::stri
   profile.slots_min = std::min(profile.slots_min, std::max(profile.slots_max, 1U));
   reader.integer("slots_min", profile.slots_min);
   reader.milliseconds("slot_idle", profile.slot_idle_ms);
+  reader.integer("running_max", profile.running_max);
   reader.limits("defaults", profile.defaults);
   reader.limits("maximums", profile.maximums);
   reader.finish();

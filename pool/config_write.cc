@@ -144,6 +144,8 @@ void write_profile(TomlWriter& writer, const Profile& profile) {
   writer.key("slots_max", std::to_string(profile.slots_max));
   writer.key("slot_idle",
              toml_string(format_duration(std::chrono::milliseconds(profile.slot_idle_ms))));
+  writer.comment("Jobs and groups of jobs that run at once; 0: as many as there are slots.");
+  writer.key("running_max", std::to_string(profile.running_max));
   writer.blank();
   writer.comment("Limits of a job that names none. \"none\": no limit.");
   writer.line("[profile.defaults]");

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #include "pool/try_append.h"
@@ -94,13 +95,17 @@ Error transfer_error(Step step, const std::string& path, int errnum) {
   return errno_error(step, path, errnum, remedy);
 }
 
-/// Everything left in `source` to `target`; an errno, or 0.
-int copy_bytes(int source_fd, int target_fd) {
-  for (;;) {
-    const ssize_t moved = ::sendfile(target_fd, source_fd, nullptr, kChunk);
-    if (moved == 0) return 0;
+/// What is left in `source`, up to `size`, to `target`; an errno, or 0.
+int copy_bytes(int source_fd, int target_fd,
+               std::uint64_t size = std::numeric_limits<std::uint64_t>::max()) {
+  while (size > 0) {
+    const ssize_t moved =
+        ::sendfile(target_fd, source_fd, nullptr, std::min<std::uint64_t>(size, kChunk));
+    if (moved == 0) break;
     if (moved < 0 && errno != EINTR) return errno;
+    if (moved > 0) size -= static_cast<std::uint64_t>(moved);
   }
+  return 0;
 }
 
 int write_bytes(int fd, const std::string& bytes) {
@@ -141,6 +146,8 @@ class Importer {
       return make_directory(base, path, file.mode.value_or(0755));
     if (const auto* bytes = std::get_if<FileIn::Bytes>(&file.source))
       return put_bytes(base, path, bytes->bytes, file.mode.value_or(0644));
+    if (const auto* link = std::get_if<FileIn::Symlink>(&file.source))
+      return make_symlink(base, path, link->target);
     if (const auto* stored = std::get_if<FileIn::Stored>(&file.source)) {
       Result<UniqueFd> source = store_.open(stored->id);
       if (!source) return std::move(source).error();
@@ -258,12 +265,18 @@ class Importer {
     const ssize_t size = ::readlinkat(host_fd, name.c_str(), text, sizeof text - 1);
     if (size < 0) return errno_error(Step::kOpenInput, host_path, errno);
     text[size] = '\0';
+    return make_symlink(base, path, text);
+  }
+
+  Result<void> make_symlink(Base base, const std::string& path, const std::string& target) {
+    const AsJobUser job_user(directories_.job_host_uid);
+    if (const int errnum = make_parents(base, path); errnum != 0)
+      return transfer_error(Step::kCopyIn, path, errnum);
     const std::size_t slash = path.rfind('/');
     const UniqueFd parent = open_beneath(
         base, slash == std::string::npos ? "." : path.substr(0, slash), O_PATH | O_DIRECTORY);
-    const AsJobUser job_user(directories_.job_host_uid);
     const std::string last = slash == std::string::npos ? path : path.substr(slash + 1);
-    if (!parent.valid() || ::symlinkat(text, parent.get(), last.c_str()) < 0)
+    if (!parent.valid() || ::symlinkat(target.c_str(), parent.get(), last.c_str()) < 0)
       return transfer_error(Step::kCopyIn, path, errno);
     return {};
   }
@@ -320,7 +333,7 @@ Result<FileId> store_bytes(int fd, std::uint64_t size, const std::string& path, 
                  .remedy = "remove files from the store or raise store_bytes_max"};
   UniqueFd memfd(::memfd_create("hatchery-stored", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!memfd.valid()) return transfer_error(Step::kStoreFile, path, errno);
-  const int errnum = copy_bytes(fd, memfd.get());
+  const int errnum = copy_bytes(fd, memfd.get(), size);
   if (errnum != 0) return transfer_error(Step::kStoreFile, path, errnum);
   return store.adopt(std::move(memfd));
 }
@@ -354,9 +367,12 @@ class Exporter {
       output.error = source.error();
       return !(file.optional && source.error().errnum == ENOENT);
     }
-    if (size > file.bytes_max || (!file.store && size > room_)) {
+    const std::uint64_t cap = file.store ? file.bytes_max : std::min(file.bytes_max, room_);
+    if (size > cap) {
       output.error = too_large(file, size, room_);
-      return true;
+      if (!file.truncate) return true;
+      output.truncated = true;
+      size = cap;
     }
     output.size = size;
     if (file.store) {
@@ -401,6 +417,31 @@ Result<void> copy_in(const std::vector<FileIn>& files, const SlotDirectories& di
   Importer importer(directories, store);
   for (const FileIn& file : files) HATCHERY_TRY(importer.put(file));
   return {};
+}
+
+Result<StreamFile> create_stream_file(const std::string& path, const SlotDirectories& directories) {
+  std::string rest;
+  const Base base = base_of(directories, path, rest);
+  const AsJobUser job_user(directories.job_host_uid);
+  if (const int errnum = make_parents(base, rest); errnum != 0)
+    return transfer_error(Step::kCopyIn, path, errnum);
+  StreamFile file;
+  // O_NONBLOCK: a FIFO of the caller's making must not stop the pool; what is no file is refused.
+  file.write_end = open_beneath(base, rest, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0666);
+  struct stat status {};
+  if (!file.write_end.valid() || ::fstat(file.write_end.get(), &status) < 0)
+    return transfer_error(Step::kCopyIn, path, errno);
+  if (!S_ISREG(status.st_mode)) return transfer_error(Step::kCopyIn, path, EINVAL);
+  ::fchmod(file.write_end.get(), 0666);  // Whatever our umask is.
+  ::fcntl(file.write_end.get(), F_SETFL, 0);
+  file.read_end = UniqueFd(::open(("/proc/self/fd/" + std::to_string(file.write_end.get())).c_str(),
+                                  O_RDONLY | O_CLOEXEC));
+  if (!file.read_end.valid()) return transfer_error(Step::kCopyIn, path, errno);
+  return file;
+}
+
+Result<std::string> read_stream_file(int fd, std::uint64_t bytes_max) {
+  return read_bytes(fd, bytes_max, "");
 }
 
 std::vector<Output> copy_out(const std::vector<FileOut>& files, const SlotDirectories& directories,

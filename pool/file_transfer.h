@@ -30,6 +30,17 @@ bool is_quick(const std::vector<FileIn>& files);
 Result<void> copy_in(const std::vector<FileIn>& files, const SlotDirectories& directories,
                      const FileStore& store);
 
+/// A file of the slot that the job writes to by a descriptor, and the pool reads back by another:
+/// whatever the job does to its name.
+struct StreamFile {
+  UniqueFd write_end;
+  UniqueFd read_end;
+};
+/// Made, with the directories above it, or emptied, as the job's user, mode 0666. Errors: kCopyIn.
+Result<StreamFile> create_stream_file(const std::string& path, const SlotDirectories& directories);
+/// At most the first `bytes_max` bytes.
+Result<std::string> read_stream_file(int fd, std::uint64_t bytes_max);
+
 /// One Output a file, in order; a file that can't be had has Output::error. Of those that are not
 /// stored at most `room_bytes` are taken altogether. Precondition: the job's processes are dead.
 std::vector<Output> copy_out(const std::vector<FileOut>& files, const SlotDirectories& directories,

@@ -51,6 +51,9 @@ struct Limits {
   std::optional<std::uint64_t> stack_bytes = {};
   /// Address space per process (RLIMIT_AS). Absent in the profile too: none. Beyond: ENOMEM.
   std::optional<std::uint64_t> address_space_bytes = {};
+  /// Data segment per process (RLIMIT_DATA): heap and private writable mappings. Absent in the
+  /// profile too: none. Beyond: ENOMEM.
+  std::optional<std::uint64_t> data_bytes = {};
   /// CPU rate in CPUs (0.5: half of one), 0.01 to the number of CPUs. The job is throttled, not
   /// killed.
   std::optional<double> cpu_rate = {};
@@ -80,11 +83,21 @@ struct HostFileStream {
 struct StoredFileStream {
   FileId id;
 };  ///< Input: a file of the pool's store.
-/// Output into the report, up to `bytes_max` (default: limits.output_bytes), at most
+/// Output into the report, through a pipe, up to `bytes_max` (default: limits.output_bytes), at most
 /// kOutputBytesMax, and all collectors of a job at most kReportBytesMax. `name` is the key in
 /// Report::outputs.
 struct CollectorStream {
   std::string name;
+  std::optional<std::uint64_t> bytes_max = {};
+  /// What comes beyond the cap is read and dropped, and the job goes on: output limit is the outcome
+  /// only of a job that was accepted otherwise. false: one byte more kills it.
+  bool discard_rest = false;
+};
+/// Output into a file of the sandbox, made or emptied by the pool before the job starts, open for
+/// writing; into the report at the end, up to `bytes_max` as above, though the job may have removed
+/// its name. Beyond the cap the job goes on, until limits.file_bytes or the room of /w or /tmp ends.
+struct FileCollectorStream {
+  std::string path;  ///< As in FileIn; the key in Report::outputs.
   std::optional<std::uint64_t> bytes_max = {};
 };
 /// A descriptor of the caller, lent: it must stay open until submit() returns (the pool duplicates
@@ -109,7 +122,8 @@ struct SameAsStream {
 };
 
 using Stream = std::variant<NullStream, BytesStream, HostFileStream, StoredFileStream,
-                            CollectorStream, CallerFdStream, PipeStream, SameAsStream>;
+                            CollectorStream, FileCollectorStream, CallerFdStream, PipeStream,
+                            SameAsStream>;
 
 /// Something put into the sandbox before the job starts. `path` is relative to /w, or absolute
 /// below /w or /tmp; missing parent directories are made; owner is the job; ".." is refused.
@@ -128,9 +142,12 @@ struct FileIn {
   struct Stored {
     FileId id;
   };
-  std::variant<Directory, Bytes, HostFile, HostDirectory, Stored> source;
+  struct Symlink {
+    std::string target;
+  };  ///< Any text: whatever it names, only the job ever follows it.
+  std::variant<Directory, Bytes, HostFile, HostDirectory, Stored, Symlink> source;
   /// Permission bits, without set-id bits. Absent: 0644, 0755 for directories; host files keep
-  /// theirs.
+  /// theirs; symlinks have none.
   std::optional<std::uint32_t> mode = {};
 };
 
@@ -144,6 +161,8 @@ struct FileOut {
   std::uint64_t bytes_max = 64ULL << 20;
   bool optional = false;  ///< A missing file is no error.
   bool store = false;     ///< Into the pool's store (Output::stored) instead of Output::bytes.
+  /// Of a larger file the first `bytes_max` bytes are kept, beside the error.
+  bool truncate = false;
 };
 
 struct JobSpec {
@@ -156,10 +175,15 @@ struct JobSpec {
   /// args[0] is the command, looked up in PATH of `env` when it has no '/'. At least one; no NUL
   /// inside.
   std::vector<std::string> args = {};
+  /// A command without '/' is looked for in the working directory before PATH.
+  bool search_working_directory = false;
   /// "NAME=value". Absent: the profile's environment. Nothing of the pool's own environment gets
   /// in.
   std::optional<std::vector<std::string>> env = {};
   std::string working_directory = "/w";
+  /// Descriptor 0, a terminal that the caller lends, becomes the controlling terminal of the job's
+  /// session.
+  bool controlling_terminal = false;
   /// Descriptors by number in the job; 0, 1 and 2 default to NullStream. At most 64, numbers below
   /// 1024.
   std::map<int, Stream> fds = {};
@@ -192,7 +216,7 @@ struct Output {
   /// The bytes as they were; at most the cap. Empty when `stored`.
   std::string bytes = {};
   FileId stored = {};
-  /// True when the stream had more than its cap (outcome output limit).
+  /// True when the stream or file had more than its cap.
   bool truncated = false;
   /// Size of all that is kept.
   std::uint64_t size = 0;

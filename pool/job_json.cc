@@ -71,7 +71,8 @@ void check_direction(JsonReading& reading, const Stream& stream, Direction direc
                         std::holds_alternative<StoredFileStream>(stream) ||
                         (file != nullptr && !file->write);
   const bool is_output =
-      std::holds_alternative<CollectorStream>(stream) || (file != nullptr && file->write);
+      std::holds_alternative<CollectorStream>(stream) ||
+      std::holds_alternative<FileCollectorStream>(stream) || (file != nullptr && file->write);
   if (direction == Direction::kOutput && is_input) {
     reading.fail(field, "is an output, and can't be read from",
                  file != nullptr ? "add \"write\": true" : "give collect, host_file or null");
@@ -86,8 +87,8 @@ Stream read_stream_object(JsonReading& reading, const json::object& object,
                           const std::string& field) {
   ObjectReader reader(reading, object, field + ".");
   Stream stream;
-  const char* kind =
-      reader.find_one({"text", "base64", "host_file", "stored", "collect", "same_as"}, field);
+  const char* kind = reader.find_one(
+      {"text", "base64", "host_file", "stored", "collect", "collect_file", "same_as"}, field);
   if (kind == nullptr) return stream;
   const std::string_view chosen = kind;
   const json::value& value = *reader.find(kind);
@@ -105,7 +106,14 @@ Stream read_stream_object(JsonReading& reading, const json::object& object,
     if (const json::value* max = reader.find("max")) {
       collector.bytes_max = read_bytes(reading, *max, reader.name("max"));
     }
+    reader.boolean("discard_rest", collector.discard_rest);
     stream = collector;
+  } else if (chosen == "collect_file") {
+    FileCollectorStream file = {read_text(reading, value, name).value_or("")};
+    if (const json::value* max = reader.find("max")) {
+      file.bytes_max = read_bytes(reading, *max, reader.name("max"));
+    }
+    stream = file;
   } else {
     stream = SameAsStream{read_fd(reading, value, name).value_or(0)};
   }
@@ -228,7 +236,7 @@ FileIn read_file_in(JsonReading& reading, const json::object& object, const std:
     file.mode = read_mode(reading, *mode, reader.name("mode"));
   }
   const char* kind = reader.find_one(
-      {"text", "base64", "host_file", "host_directory", "stored", "directory"}, field);
+      {"text", "base64", "host_file", "host_directory", "stored", "symlink", "directory"}, field);
   if (kind == nullptr) return file;
   const std::string_view chosen = kind;
   const json::value& value = *reader.find(kind);
@@ -242,6 +250,8 @@ FileIn read_file_in(JsonReading& reading, const json::object& object, const std:
     file.source = FileIn::HostDirectory{read_text(reading, value, name).value_or("")};
   } else if (chosen == "stored") {
     file.source = FileIn::Stored{read_file_id(reading, value, name)};
+  } else if (chosen == "symlink") {
+    file.source = FileIn::Symlink{read_text(reading, value, name).value_or("")};
   } else if (value != json::value(true)) {
     reading.fail(name, "is not true", "give true for an empty directory, or leave it out");
   }
@@ -259,6 +269,7 @@ FileOut read_file_out(JsonReading& reading, const json::object& object, const st
   }
   reader.boolean("optional", file.optional);
   reader.boolean("store", file.store);
+  reader.boolean("truncate", file.truncate);
   reader.finish();
   check_path(reading, file.path, field);
   return file;
@@ -344,6 +355,7 @@ JobSpec read_job(JsonReading& reading, const json::object& object) {
   reader.text("profile", spec.profile);
   read_command(reading, reader, spec);
   reader.text("cwd", spec.working_directory);
+  reader.boolean("search_cwd", spec.search_working_directory);
   read_streams(reading, reader, spec.fds);
   read_files(reading, reader, "files_in", spec.files_in, read_file_in);
   read_files(reading, reader, "files_out", spec.files_out, read_file_out);

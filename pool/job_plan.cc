@@ -30,6 +30,8 @@ Error bad_job(std::string object, std::string detail, std::string remedy) {
 
 bool has_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
 
+}  // namespace
+
 Result<void> validate_path(const std::string& field, const std::string& path) {
   if (path.empty() || has_nul(path) || path.size() > 4000)
     return bad_job(field, "is empty, too long or has a NUL byte", "give a path below /w or /tmp");
@@ -42,6 +44,8 @@ Result<void> validate_path(const std::string& field, const std::string& path) {
     return bad_job(field, "\"" + path + "\" has \"..\"", "give a path without it");
   return {};
 }
+
+namespace {
 
 Result<void> check_strings(const std::string& field, const std::vector<std::string>& strings) {
   for (std::size_t i = 0; i < strings.size(); ++i)
@@ -84,6 +88,8 @@ Result<void> validate_fds(const JobSpec& spec) {
     }
     if (const auto* lent = std::get_if<CallerFdStream>(&stream); lent != nullptr && lent->fd < 0)
       return bad_job(field, "is a negative descriptor of the caller", "lend an open one");
+    if (const auto* file = std::get_if<FileCollectorStream>(&stream))
+      HATCHERY_TRY(validate_path(field + ".path", file->path));
   }
   return {};
 }
@@ -126,11 +132,12 @@ std::string search_path(const std::vector<std::string>& env) {
   return path;
 }
 
-std::vector<std::string> exec_candidates(const std::string& command,
-                                         const std::vector<std::string>& env) {
+std::vector<std::string> exec_candidates(const JobSpec& spec, const std::vector<std::string>& env) {
+  const std::string& command = spec.args[0];
   if (command.find('/') != std::string::npos) return {command};
   const std::string path = search_path(env);
   std::vector<std::string> candidates;
+  if (spec.search_working_directory) candidates.push_back("./" + command);
   for (std::size_t start = 0; start <= path.size();) {
     const std::size_t end = std::min(path.find(':', start), path.size());
     const std::string directory = path.substr(start, end - start);
@@ -148,6 +155,7 @@ std::vector<protocol::Rlimit> rlimits(const Limits& limits) {
   add(RLIMIT_FSIZE, limits.file_bytes);
   add(RLIMIT_STACK, limits.stack_bytes);
   add(RLIMIT_AS, limits.address_space_bytes);
+  add(RLIMIT_DATA, limits.data_bytes);
   if (limits.open_files) add(RLIMIT_NOFILE, *limits.open_files);
   return all;
 }
@@ -178,6 +186,9 @@ Result<void> validate_job(const JobSpec& spec) {
     HATCHERY_TRY(validate_path(field + ".path", spec.files_in[i].path));
     if (spec.files_in[i].mode.value_or(0) > 0777)
       return bad_job(field + ".mode", "has more than permission bits", "use 0000 to 0777");
+    const auto* link = std::get_if<FileIn::Symlink>(&spec.files_in[i].source);
+    if (link != nullptr && (link->target.empty() || has_nul(link->target)))
+      return bad_job(field + ".symlink", "is empty or has a NUL byte", "give the path it leads to");
   }
   for (std::size_t i = 0; i < spec.files_out.size(); ++i) {
     const FileOut& file = spec.files_out[i];
@@ -221,12 +232,15 @@ Result<void> check_arguments(const JobSpec& spec, const Profile& profile, const 
 Result<void> check_collectors(const JobSpec& spec, const Limits& limits) {
   std::uint64_t total = 0;
   for (const auto& [number, stream] : spec.fds) {
-    const auto* collector = std::get_if<CollectorStream>(&stream);
-    if (collector == nullptr) continue;
-    const std::string field =
-        collector->bytes_max ? "fds[" + std::to_string(number) + "].max" : "limits.output";
-    const std::uint64_t bytes =
-        collector->bytes_max.value_or(limits.output_bytes.value_or(kOutputBytesMax));
+    std::optional<std::uint64_t> asked;
+    if (const auto* collector = std::get_if<CollectorStream>(&stream))
+      asked = collector->bytes_max;
+    else if (const auto* file = std::get_if<FileCollectorStream>(&stream))
+      asked = file->bytes_max;
+    else
+      continue;
+    const std::string field = asked ? "fds[" + std::to_string(number) + "].max" : "limits.output";
+    const std::uint64_t bytes = asked.value_or(limits.output_bytes.value_or(kOutputBytesMax));
     if (bytes > kOutputBytesMax)
       return bad_job(field, format_bytes(bytes) + " is too much for a report",
                      "give at most " + format_bytes(kOutputBytesMax) +
@@ -245,13 +259,14 @@ EncodedJob encode_job(const JobSpec& spec, const Profile& profile, const Limits&
   BodyWriter writer;
   job.header.argv = writer.strings(spec.args);
   job.header.envp = writer.strings(env);
-  job.header.paths = writer.strings(exec_candidates(spec.args[0], env));
+  job.header.paths = writer.strings(exec_candidates(spec, env));
   job.header.working_directory = static_cast<std::uint32_t>(writer.text(spec.working_directory));
   const std::size_t label_bytes = profile.selinux_type.empty() ? 0 : protocol::kLabelBytes;
   job.header.label = static_cast<std::uint32_t>(writer.text(std::string(label_bytes, '\0')));
   const std::vector<protocol::Rlimit> limit_table = rlimits(limits);
   job.header.rlimits =
       writer.table(limit_table.data(), limit_table.size() * sizeof(protocol::Rlimit));
+  job.header.controlling_terminal = spec.controlling_terminal ? 1 : 0;
   job.header.rlimits_count = static_cast<std::uint32_t>(limit_table.size());
   // Those that copy another come last: the worker places them in this order.
   for (const bool copies : {false, true})

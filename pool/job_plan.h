@@ -13,6 +13,9 @@
 
 namespace hatchery {
 
+/// Whether `path` may name a file in or out: FileIn::path. `field` is for the message.
+Result<void> validate_path(const std::string& field, const std::string& path);
+
 /// Checks what validate can check without the host: arguments, environment, descriptors, paths.
 Result<void> validate_job(const JobSpec& spec);
 

@@ -24,11 +24,11 @@ constexpr std::uint64_t kProcessesMax = 4'194'304;  // PID_MAX_LIMIT of a 64-bit
 constexpr std::uint64_t kOpenFilesMax = 1'048'576;  // fs.nr_open as the kernel sets it.
 // Below it the kernel can't place arguments, environment and the loader's frames.
 constexpr std::uint64_t kStackMin = 64ULL << 10;
-constexpr double kCpuRateMin = 0.01;
+
 constexpr std::uint32_t kCpuNumberMax = 8'191;  // NR_CPUS of distribution kernels, less one.
 constexpr std::uint32_t kWeightNormal = 100;
 
-constexpr std::array<LimitField, 13> kFields = {{
+constexpr std::array<LimitField, 14> kFields = {{
     {"cpu_time", LimitKind::kDuration, &Limits::cpu_time, kMillisecond, kTenYears,
      "CPU time, user + system, of all processes"},
     {"wall_time", LimitKind::kDuration, &Limits::wall_time, kMillisecond, kTenYears,
@@ -49,6 +49,8 @@ constexpr std::array<LimitField, 13> kFields = {{
      "stack of the main thread"},
     {"address_space", LimitKind::kBytes, &Limits::address_space_bytes, kMebi, kBytesMax,
      "address space of each process"},
+    {"data", LimitKind::kBytes, &Limits::data_bytes, kMebi, kBytesMax,
+     "data segment of each process: heap and private mappings"},
     {"cpu_rate", LimitKind::kCpuRate, &Limits::cpu_rate, 0, 0,
      "in CPUs: at 0.5 the job is throttled to half of one"},
     {"cpu_weight", LimitKind::kCount, &Limits::cpu_weight, 1, 10'000,

@@ -38,6 +38,9 @@ struct LimitField {
   const char* meaning;  ///< One line for comments and help.
 };
 
+/// Least cpu_rate, in CPUs.
+inline constexpr double kCpuRateMin = 0.01;
+
 /// All of them, in the order of Limits.
 std::span<const LimitField> limit_fields();
 /// Null when there is none of that key.

@@ -41,6 +41,7 @@ struct ProfileState {
   UniqueFd slot_plan;
   std::vector<std::uint32_t> pin_cpus;  ///< That slots are pinned to; empty: they are not.
   Scheduler<Submission*> queue;
+  std::uint32_t running = 0;  ///< Submissions that have slots and are not wholly reported.
   std::vector<Slot*> ready;  ///< Used last in, first out: caches are warm.
   std::size_t alive = 0;
   std::size_t starting = 0;
@@ -131,7 +132,9 @@ class Loop {
   void schedule_profile(std::size_t profile);
   void place(Slot& slot, Job& job);
   Result<void> wire(const Slot& slot, Job& job, std::vector<UniqueFd>& fds);
-  Result<UniqueFd> open_stream(Job& job, int number, const Stream& stream);
+  Result<UniqueFd> open_stream(const Slot& slot, Job& job, int number, const Stream& stream);
+  Result<UniqueFd> open_stream_file(const Slot& slot, Job& job, int number,
+                                    const FileCollectorStream& asked);
   void files_are_in(Slot& slot, Job& job, Result<void> result);
   void hand_over(Slot& slot, Job& job);
   void arm_limits(Slot& slot, Job& job, std::int64_t now_ns);
@@ -151,7 +154,8 @@ class Loop {
   void do_cancel(JobTicket ticket);
   void all_placed(Submission& submission);
   void fill_figures(Slot& slot, Job& job);
-  void finish_collecting(Slot& slot, Job& job, std::vector<Output> files);
+  std::vector<Output> take_outputs(Job& job, const SlotDirectories& directories);
+  void finish_collecting(Slot& slot, Job& job, std::vector<Output> outputs);
   void ask_for_reset(Slot& slot);
   void send_reset(Slot& slot, bool new_group);
 

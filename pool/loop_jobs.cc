@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -26,6 +27,8 @@ constexpr std::int64_t kStuckNs = 2'000'000'000;
 /// A reset is some hundred microseconds of work.
 constexpr std::int64_t kResetNs = 5'000'000'000;
 constexpr int kDrainReadsMax = 16;
+/// Of a stream's file; more is the porter's work.
+constexpr std::uint64_t kQuickReadBytes = 256 << 10;
 
 }  // namespace
 
@@ -107,7 +110,8 @@ void Loop::listen_to_collector(Slot& slot, Job& job, Collector& collector) {
       // After the job's end the rest is read at once; then this is only the echo of a cancel.
       if (result == -ECANCELED || slot.job != &job || collector.at_end) return;
       drain_collector(&slot, job, collector);
-      if (!collector.at_end && !collector.overflown) listen_to_collector(slot, job, collector);
+      if (!collector.at_end && (!collector.overflown || collector.discards))
+        listen_to_collector(slot, job, collector);
     });
   ring_->poll(*collector.readable, collector.pipe.get(), POLLIN);
 }
@@ -129,11 +133,25 @@ void Loop::drain_collector(Slot* slot, Job& job, Collector& collector) {
     collector.no_memory = !try_append(collector.bytes, {part, static_cast<std::size_t>(kept)});
     if (static_cast<std::uint64_t>(got) > room || collector.no_memory) {
       collector.overflown = true;
+      if (collector.discards && !collector.no_memory) continue;
       if (slot != nullptr) kill_job(*slot, job, KillReason::kOutput);
       return;
     }
   }
 }
+
+namespace {
+
+/// Notes whether the file is larger than its cap. Returns how much of it is to be read.
+std::uint64_t measure_stream_file(Collector& collector) {
+  struct stat status {};
+  if (::fstat(collector.file.get(), &status) < 0) return 0;
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  collector.overflown = size > collector.bytes_max;
+  return std::min(size, collector.bytes_max);
+}
+
+}  // namespace
 
 void Loop::on_ended(Slot& slot, const protocol::Ended& ended) {
   if (slot.state == SlotState::kDead && slot.job != nullptr) slot.job->ended = ended;
@@ -174,45 +192,63 @@ void Loop::collect(Slot& slot, Job& job) {
   set_due(slot);
   record_end(job);
   fill_figures(slot, job);
+  bool quick = job.spec.files_out.empty();
   for (const auto& collector : job.collectors) {
     if (collector->readable) ring_->cancel(*collector->readable);
-    if (!collector->overflown) drain_collector(nullptr, job, *collector);
+    if (collector->file.valid())
+      quick &= measure_stream_file(*collector) <= kQuickReadBytes;
+    else if (!collector->overflown)
+      drain_collector(nullptr, job, *collector);
   }
   if (job.notified) ring_->cancel(*job.notified);
   decide_outcome(job, slot.failure);
   // A job that came near its limit left pages (tmpfs, page cache) that would stifle the zygote's
   // own work.
   if (job.report.outcome == Outcome::kMemoryLimit) slot.cgroup->lift_memory_limit();
-  for (const auto& collector : job.collectors)
-    job.report.outputs.push_back(Output{.name = collector->name,
-                                        .bytes = std::move(collector->bytes),
-                                        .truncated = collector->overflown,
-                                        .size = 0});
-  for (Output& output : job.report.outputs) output.size = output.bytes.size();
-  std::uint64_t room = kReportBytesMax;
-  for (const Output& output : job.report.outputs) room -= std::min(output.size, room);
-  if (job.spec.files_out.empty()) return finish_collecting(slot, job, {});
+  if (quick) return finish_collecting(slot, job, take_outputs(job, {}));
   slot.porter_busy = true;
   const SlotDirectories directories = directories_of(slot, job);
-  porter_->run([this, &slot, &job, directories, room] {
-    auto files = std::make_shared<std::vector<Output>>(
-        copy_out(job.spec.files_out, directories, files_, room));
-    post([this, &slot, &job, files] {
+  porter_->run([this, &slot, &job, directories] {
+    auto outputs = std::make_shared<std::vector<Output>>(take_outputs(job, directories));
+    post([this, &slot, &job, outputs] {
       slot.porter_busy = false;
-      finish_collecting(slot, job, std::move(*files));
+      finish_collecting(slot, job, std::move(*outputs));
     });
   });
 }
 
-void Loop::finish_collecting(Slot& slot, Job& job, std::vector<Output> files) {
-  Report& report = job.report;
-  for (Output& file : files) {
-    if (file.error) {
-      if (!report.error) report.error = file.error;
-      if (report.outcome == Outcome::kAccepted) report.outcome = Outcome::kFileError;
+std::vector<Output> Loop::take_outputs(Job& job, const SlotDirectories& directories) {
+  std::vector<Output> outputs;
+  std::uint64_t room = kReportBytesMax;
+  for (const auto& collector : job.collectors) {
+    Output output{.name = collector->name, .truncated = collector->overflown};
+    if (collector->file.valid()) {
+      Result<std::string> bytes = read_stream_file(collector->file.get(), collector->bytes_max);
+      if (bytes)
+        output.bytes = *std::move(bytes);
+      else
+        output.error = std::move(bytes).error();
+    } else {
+      output.bytes = std::move(collector->bytes);
     }
-    report.outputs.push_back(std::move(file));
+    output.size = output.bytes.size();
+    room -= std::min(output.size, room);
+    outputs.push_back(std::move(output));
   }
+  if (job.spec.files_out.empty()) return outputs;
+  for (Output& file : copy_out(job.spec.files_out, directories, files_, room))
+    outputs.push_back(std::move(file));
+  return outputs;
+}
+
+void Loop::finish_collecting(Slot& slot, Job& job, std::vector<Output> outputs) {
+  Report& report = job.report;
+  for (const Output& output : outputs) {
+    if (!output.error) continue;
+    if (!report.error) report.error = output.error;
+    if (report.outcome == Outcome::kAccepted) report.outcome = Outcome::kFileError;
+  }
+  report.outputs = std::move(outputs);
   if (job.ended.ended_ns != 0) report.steps.read = since(job.ended.ended_ns, monotonic_ns());
   // Its descriptors keep the old tmpfs and its pages: they go before the next job comes.
   job.work_dir.reset();
@@ -288,6 +324,7 @@ void Loop::deliver(Job& job) {
         kill_job(*other->slot, *other, KillReason::kCancelled);
   }
   if (submission.unreported > 0) return;
+  if (submission.leased) --profiles_[submission.profile].running;
   if (submission.group) {
     std::vector<Report> reports;
     for (const std::unique_ptr<Job>& one : submission.jobs)

@@ -34,8 +34,12 @@ void Loop::schedule() {
 
 void Loop::schedule_profile(std::size_t profile) {
   ProfileState& state = profiles_[profile];
-  while (state.queue.front() != nullptr && state.ready.size() >= state.queue.front()->slots) {
+  const std::uint32_t running_max = state.profile->running_max;
+  while (state.queue.front() != nullptr && state.ready.size() >= state.queue.front()->slots &&
+         (running_max == 0 || state.running < running_max)) {
     Submission& submission = *state.queue.pop().item;
+    submission.leased = true;
+    ++state.running;
     submissions_.release(1);
     const std::int64_t now_ns = monotonic_ns();
     for (const std::unique_ptr<Job>& job : submission.jobs) {
@@ -118,7 +122,31 @@ void Loop::unlease(Slot& slot) {
     lose(slot, Error{});
 }
 
-Result<UniqueFd> Loop::open_stream(Job& job, int number, const Stream& stream) {
+namespace {
+
+std::unique_ptr<Collector> collector_of(const Job& job, int number, const std::string& name,
+                                        std::optional<std::uint64_t> bytes_max) {
+  auto collector = std::make_unique<Collector>();
+  collector->fd = number;
+  collector->name = name;
+  // One byte more would be the limit's end, so a stream of exactly the limit is whole.
+  collector->bytes_max = bytes_max.value_or(job.limits.output_bytes.value_or(kOutputBytesMax));
+  return collector;
+}
+
+}  // namespace
+
+Result<UniqueFd> Loop::open_stream_file(const Slot& slot, Job& job, int number,
+                                        const FileCollectorStream& asked) {
+  Result<StreamFile> file = create_stream_file(asked.path, directories_of(slot, job));
+  if (!file) return std::move(file).error();
+  job.collectors.push_back(collector_of(job, number, asked.path, asked.bytes_max));
+  job.collectors.back()->file = std::move(file->read_end);
+  job.collectors.back()->discards = true;
+  return std::move(file->write_end);
+}
+
+Result<UniqueFd> Loop::open_stream(const Slot& slot, Job& job, int number, const Stream& stream) {
   if (const auto opened = job.opened.find(number); opened != job.opened.end())
     return std::move(opened->second);
   if (const auto* bytes = std::get_if<BytesStream>(&stream))
@@ -134,17 +162,15 @@ Result<UniqueFd> Loop::open_stream(Job& job, int number, const Stream& stream) {
     }
     return std::move(own);
   }
+  if (const auto* file = std::get_if<FileCollectorStream>(&stream))
+    return open_stream_file(slot, job, number, *file);
   const auto& asked = std::get<CollectorStream>(stream);
   int pipe_fds[2];
   if (::pipe2(pipe_fds, O_CLOEXEC) < 0)
     return errno_error(Step::kCreatePipe, asked.name, errno, "raise RLIMIT_NOFILE of the pool");
   UniqueFd theirs(pipe_fds[1]);
-  auto collector = std::make_unique<Collector>();
-  collector->fd = number;
-  collector->name = asked.name;
-  // One byte more would be the limit's end, so a stream of exactly the limit is whole.
-  collector->bytes_max =
-      asked.bytes_max.value_or(job.limits.output_bytes.value_or(kOutputBytesMax));
+  std::unique_ptr<Collector> collector = collector_of(job, number, asked.name, asked.bytes_max);
+  collector->discards = asked.discard_rest;
   collector->pipe = UniqueFd(pipe_fds[0]);
   ::fcntl(collector->pipe.get(), F_SETFL, O_NONBLOCK);
   job.collectors.push_back(std::move(collector));
@@ -159,7 +185,7 @@ Result<void> Loop::wire(const Slot& slot, Job& job, std::vector<UniqueFd>& fds) 
       entry.source = protocol::kFdSameAs - same->fd;
       continue;
     }
-    Result<UniqueFd> opened = open_stream(job, entry.target, stream);
+    Result<UniqueFd> opened = open_stream(slot, job, entry.target, stream);
     if (!opened) return std::move(opened).error();
     entry.source = static_cast<std::int32_t>(fds.size());
     fds.push_back(*std::move(opened));

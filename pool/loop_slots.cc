@@ -156,7 +156,10 @@ void Loop::start_slots(std::size_t profile) {
   demand.starting = state.starting;
   demand.ready = state.ready.size();
   const auto* front = state.queue.front();
-  demand.wanted = front == nullptr ? 0 : std::max(state.queue.size(), front->slots);
+  std::size_t startable = state.queue.size();
+  if (const std::uint32_t running_max = state.profile->running_max; running_max > 0)
+    startable = std::min<std::size_t>(startable, running_max - state.running);
+  demand.wanted = startable == 0 ? 0 : std::max(startable, front->slots);
   for (std::size_t count = slots_to_start(demand);
        count > 0 && starts_unanswered_ < kStartsUnansweredMax; --count)
     start_slot(profile);

@@ -3,8 +3,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include <algorithm>
-
 namespace hatchery {
 namespace {
 
@@ -65,8 +63,10 @@ Outcome by_exit(const Job& job) {
 
 Outcome decide(Job& job) {
   const Report& report = job.report;
-  const bool overflown = std::any_of(job.collectors.begin(), job.collectors.end(),
-                                     [](const auto& collector) { return collector->overflown; });
+  bool overflown = false;
+  bool discarded = false;
+  for (const auto& collector : job.collectors)
+    (collector->discards ? discarded : overflown) |= collector->overflown;
   // First what can only have happened once: then what was killed for, then what the figures say.
   if (report.forbidden_syscall) return Outcome::kForbiddenSyscall;
   if (job.killed == KillReason::kCancelled) return Outcome::kCancelled;
@@ -82,7 +82,8 @@ Outcome decide(Job& job) {
   if (job.killed == KillReason::kWall || limit_reached(report.wall_time, job.limits.wall_time))
     return Outcome::kWallLimit;
   if (job.killed == KillReason::kSlotLost) return Outcome::kInternalError;
-  return by_exit(job);
+  const Outcome outcome = by_exit(job);
+  return outcome == Outcome::kAccepted && discarded ? Outcome::kOutputLimit : outcome;
 }
 
 }  // namespace

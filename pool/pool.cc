@@ -385,4 +385,13 @@ FileStore& Pool::files() { return impl_->loop.files(); }
 const PoolConfig& Pool::config() const { return impl_->loop.config(); }
 std::string Pool::host() const { return impl_->loop.host_name(); }
 
+std::vector<std::string> Pool::controllers() const {
+  const CgroupHost& cgroups = impl_->loop.cgroups();
+  std::vector<std::string> names;
+  for (const char* name : {"cpu", "cpuset", "memory", "pids"})
+    if (cgroups.has(name)) names.emplace_back(name);
+  if (cgroups.has("io") || cgroups.has("blkio")) names.emplace_back("io");
+  return names;
+}
+
 }  // namespace hatchery

@@ -6,6 +6,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/result.h"
@@ -74,6 +75,8 @@ class Pool {
   const PoolConfig& config() const;
   /// As in Report::host.
   std::string host() const;
+  /// Of "cpu", "cpuset", "memory", "pids" and "io" the cgroup controllers that this pool has.
+  std::vector<std::string> controllers() const;
 
  private:
   class Impl;

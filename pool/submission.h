@@ -35,6 +35,8 @@ struct Collector {
   std::string name;
   std::uint64_t bytes_max = 0;
   UniqueFd pipe;  ///< Read end, non-blocking.
+  UniqueFd file;  ///< Instead of the pipe: what the job writes to, open for reading.
+  bool discards = false;  ///< What is beyond the cap; else it kills.
   std::string bytes = {};
   bool overflown = false;
   bool no_memory = false;  ///< The pool had none for what came.
@@ -98,6 +100,7 @@ struct Submission {
   std::vector<std::pair<UniqueFd, UniqueFd>> pipes;
   std::size_t unreported = 0;
   std::size_t ends = 0;
+  bool leased = false;  ///< It has, or had, slots.
   std::size_t placed = 0;  ///< Jobs whose placing is over, well or not.
   bool cancelled = false;  ///< By the caller, or since one of the group could not be placed.
 };

@@ -19,7 +19,8 @@ std::vector<Step> all_steps() {
                                           {Step::kResetTmpfs, Step::kResetSendDirectory},
                                           {Step::kWorkerClone, Step::kWorkerExec},
                                           {Step::kOpenInput, Step::kOpenOutput},
-                                          {Step::kReadFile, Step::kCompileSubmission}};
+                                          {Step::kReadFile, Step::kCompileSubmission},
+                                          {Step::kListen, Step::kParseRequest}};
   for (const auto& [first, last] : groups)
     for (int value = static_cast<int>(first); value <= static_cast<int>(last); ++value)
       steps.push_back(static_cast<Step>(value));

@@ -56,6 +56,9 @@ constexpr Program kPrograms[] = {
     {"java", "/usr/bin/java"}, {"javac", "/usr/bin/javac"}, {"perl", "/usr/bin/perl"},
     {"bash", "/bin/bash"},     {"go", "/usr/bin/go"},       {"rustc", "/usr/bin/rustc"},
     {"node", "/usr/bin/node"}, {"fpc", "/usr/bin/fpc"},
+    // Debian's python3-requests and python3-websockets.
+    {"requests", "/usr/lib/python3/dist-packages/requests"},
+    {"websockets", "/usr/lib/python3/dist-packages/websockets"},
 };
 
 /// Probed once a program: it clones children and makes groups.

@@ -2,6 +2,9 @@
 // nothing a job makes leads the pool outside.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -236,6 +239,101 @@ TEST_F(PoolStreams, AFileOutThatIsMissingOrTooLargeIsAFileError) {
   EXPECT_EQ(output_of(expect_accepted(run(std::move(large))), "large").size(), 1001U);
 }
 
+TEST_F(PoolStreams, AFileOutThatIsTooLargeIsCutOffWhereThatIsAsked) {
+  JobSpec spec = shell("printf 123456 >cut; cp cut stored");
+  spec.files_out = {{.path = "cut", .bytes_max = 3, .truncate = true},
+                    {.path = "stored", .bytes_max = 2, .store = true, .truncate = true}};
+  const Report report = run(std::move(spec));
+  EXPECT_EQ(report.outcome, Outcome::kFileError);
+  for (const char* name : {"cut", "stored"}) {
+    const Output* output = report.output(name);
+    ASSERT_NE(output, nullptr);
+    EXPECT_TRUE(output->truncated);
+    ASSERT_TRUE(output->error);
+    EXPECT_EQ(output->error->errnum, EFBIG);
+  }
+  EXPECT_EQ(output_of(report, "cut"), "123");
+  EXPECT_EQ(pool().files().read(report.output("stored")->stored).value(), "12");
+}
+
+TEST_F(PoolStreams, ACollectorThatDiscardsTheRestLetsTheJobGoOn) {
+  JobSpec spec = shell("head -c 300000 /dev/zero; echo end >&2");
+  spec.fds[1] = CollectorStream{.name = "stdout", .bytes_max = 10, .discard_rest = true};
+  const Report report = run(spec);
+  EXPECT_EQ(report.outcome, Outcome::kOutputLimit);
+  EXPECT_EQ(report.exit_code, 0);
+  EXPECT_EQ(output_of(report).size(), 10U);
+  EXPECT_TRUE(report.output("stdout")->truncated);
+  EXPECT_EQ(output_of(report, "stderr"), "end\n");
+  // Whatever else went wrong is told instead.
+  spec.args.back() += "; exit 4";
+  EXPECT_EQ(run(spec).outcome, Outcome::kNonzeroExit);
+  // The control: without it the job dies.
+  spec.fds[1] = CollectorStream{.name = "stdout", .bytes_max = 10};
+  EXPECT_EQ(run(std::move(spec)).signal, SIGKILL);
+}
+
+TEST_F(PoolStreams, AFileCollectorIsAFileForTheJob) {
+  JobSpec spec = shell("echo abcdef; printf X | dd of=out conv=notrunc 2>/dev/null; echo more >>/w/out; rm out");
+  spec.fds[1] = FileCollectorStream{.path = "out"};
+  spec.fds[2] = SameAsStream{1};
+  EXPECT_EQ(output_of(expect_accepted(run(std::move(spec))), "out"), "Xbcdef\nmore\n");
+}
+
+TEST_F(PoolStreams, AFileCollectorTakesItsCapAndTheJobGoesOn) {
+  for (const std::uint64_t size : {std::uint64_t{1000}, std::uint64_t{400'000}}) {
+    JobSpec spec = shell("head -c " + std::to_string(size) + " /dev/zero; cat out | wc -c >&2");
+    spec.fds[1] = FileCollectorStream{.path = "out", .bytes_max = size};
+    const Report whole = expect_accepted(run(spec));
+    EXPECT_EQ(output_of(whole, "out").size(), size);
+    EXPECT_EQ(output_of(whole, "stderr"), std::to_string(size) + "\n");
+    spec.fds[1] = FileCollectorStream{.path = "/tmp/a/out", .bytes_max = size - 1};
+    spec.args.back() = "head -c " + std::to_string(size) + " /dev/zero";
+    const Report cut = run(std::move(spec));
+    EXPECT_EQ(cut.outcome, Outcome::kOutputLimit);
+    EXPECT_EQ(cut.exit_code, 0);
+    EXPECT_EQ(output_of(cut, "/tmp/a/out").size(), size - 1);
+  }
+}
+
+TEST_F(PoolStreams, AFileCollectorFollowsNothingThatCameIn) {
+  const fs::path canary = host_file("canary", "of the host");
+  JobSpec spec = shell("echo pwned");
+  spec.files_in = {{.path = "out", .source = FileIn::Symlink{canary}}};
+  spec.fds[1] = FileCollectorStream{.path = "out"};
+  const Report report = run(std::move(spec));
+  EXPECT_NE(report.outcome, Outcome::kAccepted) << describe(report);
+  EXPECT_EQ(contents(canary), "of the host");
+  EXPECT_EQ(output_of(expect_accepted(run_shell("ls /w"))), "");
+}
+
+TEST_F(PoolStreams, ACommandIsFoundInTheWorkingDirectoryWhereThatIsAsked) {
+  JobSpec spec = shell("");
+  spec.args = {"ls"};
+  spec.files_in = {{.path = "ls", .source = FileIn::Bytes{"#!/bin/sh\necho mine\n"}, .mode = 0755}};
+  EXPECT_EQ(output_of(expect_accepted(run(spec))), "ls\n");
+  spec.search_working_directory = true;
+  EXPECT_EQ(output_of(expect_accepted(run(spec))), "mine\n");
+  spec.files_in[0].mode = 0644;  // No command; the next in PATH is.
+  EXPECT_EQ(output_of(expect_accepted(run(std::move(spec)))), "ls\n");
+}
+
+TEST_F(PoolStreams, ATerminalThatIsLentCanBeTheControllingOne) {
+  const UniqueFd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  ASSERT_TRUE(master.valid());
+  ASSERT_EQ(::unlockpt(master.get()), 0);
+  const UniqueFd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  ASSERT_TRUE(slave.valid());
+  // /dev/tty is not there: the session's terminal shows in /proc/self/stat.
+  JobSpec spec = shell("cut -d' ' -f7 /proc/self/stat");
+  spec.fds[0] = CallerFdStream{slave.get()};
+  EXPECT_EQ(output_of(expect_accepted(run(spec))), "0\n");
+  spec.controlling_terminal = true;
+  EXPECT_NE(output_of(expect_accepted(run(spec))), "0\n");
+  spec.fds[0] = NullStream{};
+  EXPECT_EQ(run(std::move(spec)).outcome, Outcome::kInternalError);
+}
+
 TEST_F(PoolStreams, AFileOutIsNeverSomethingThatAJobMadeInItsPlace) {
   const fs::path canary = host_file("canary", "of the host");
   const std::string target = canary;
@@ -387,6 +485,23 @@ TEST_F(PoolGroups, ManyGroupsShareFewSlotsWithoutDeadlock) {
     for (const Report& report : group.get())
       EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
   for (auto& single : singles) EXPECT_EQ(single.get().outcome, Outcome::kAccepted);
+}
+
+TEST_F(PoolGroups, OnlySoManySubmissionsRunAtOnceAsTheProfileSays) {
+  profile().slots_max = 4;
+  profile().slots_min = 4;
+  profile().running_max = 1;
+  std::vector<std::future<Report>> reports;
+  // Each would see another's file, if another ran: they wait until the pool says that four run.
+  for (int i = 0; i < 3; ++i) reports.push_back(pool().submit(shell("sleep 0.2")).value());
+  std::uint32_t most = 0;
+  while (reports.back().wait_for(milliseconds(1)) != std::future_status::ready)
+    most = std::max(most, pool().stats().running);
+  EXPECT_EQ(most, 1U);
+  // A group counts once, whatever its size.
+  std::vector<JobSpec> group(3, shell("exit 0"));
+  for (const Report& report : pool().submit_group(group).value().get())
+    EXPECT_EQ(report.outcome, Outcome::kAccepted);
 }
 
 TEST_F(PoolGroups, AGroupThatCanNeverRunIsRefused) {

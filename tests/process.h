@@ -63,6 +63,7 @@ class Process {
   void kill(int signal_number) const {
     ::syscall(SYS_pidfd_send_signal, pidfd_.get(), signal_number, nullptr, 0);
   }
+  pid_t pid() const { return pid_; }
   /// Closes our end of its stdout, as `head` does.
   void close_stdout() { out_.reset(); }
   /// True once its stdout has `text`; false when it ends, or at the deadline.
@@ -72,6 +73,19 @@ class Process {
     }
     return true;
   }
+  /// What follows `begin` on the first whole line of stderr that has it; "" when it ends before, or
+  /// at the deadline.
+  std::string wait_for_message(const std::string& begin) {
+    for (;;) {
+      const std::size_t found = text_err_.find(begin);
+      const std::size_t end = found == std::string::npos ? found : text_err_.find('\n', found);
+      if (end != std::string::npos)
+        return text_err_.substr(found + begin.size(), end - found - begin.size());
+      if (!step()) return "";
+    }
+  }
+  /// All of stderr so far, or all of it after the end.
+  const std::string& messages() const { return result_ ? result_->err : text_err_; }
   /// Until its end, or the deadline, which kills it.
   ProcessResult wait() {
     while (!result_.has_value() && step()) {

@@ -187,8 +187,10 @@ struct JobPlan {
   std::uint32_t fds_count = 0;
   std::uint32_t rlimits = 0;
   std::uint32_t rlimits_count = 0;
+  std::uint32_t controlling_terminal = 0;  ///< 1: descriptor 0 is made it (TIOCSCTTY).
+  std::uint32_t reserved = 0;
 };
-static_assert(sizeof(JobPlan) == 48);
+static_assert(sizeof(JobPlan) == 56);
 
 /// Target numbers in JobPlan::fds. An entry is {target, source}: source is the index of the
 /// received descriptor, kFdNull for /dev/null, or kFdSameAs − n for the job's own descriptor n.

@@ -5,6 +5,7 @@
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -281,6 +282,9 @@ void Worker::run() noexcept {
   check(Step::kWorkerUmask, 0);
   place_descriptors();
   set_rlimits();
+  // The worker leads its session (setsid), which has no terminal yet: tty_ioctl(4).
+  if (job_.controlling_terminal != 0)
+    check(Step::kWorkerSession, ::syscall(SYS_ioctl, 0, TIOCSCTTY, 0), 1);
   set_label();
   check(Step::kWorkerChangeDirectory, ::chdir(body_ + job_.working_directory));
   if (context_.plan->filter_late != 0) load_filter();

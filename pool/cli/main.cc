@@ -31,6 +31,7 @@ constexpr const char* kFooter =
     "  hatchery run --cpu-time 1s --memory 64MiB -- ./program\n"
     "  hatchery batch jobs.jsonl > reports.jsonl\n"
     "  hatchery judge deploy/samples/addition\n"
+    "  hatchery serve\n"
     "\n"
     "`hatchery VERB --help` says more about a verb.";
 
@@ -54,11 +55,15 @@ struct CommandLine {
 
 CommandLine split_command_line(int argc, char** argv) {
   CommandLine line;
-  const bool is_run = argc > 1 && std::string_view(argv[1]) == "run";
+  const std::string_view verb = argc > 1 ? argv[1] : "";
   int index = 1;
   for (; index < argc; ++index) {
-    if (is_run && std::string_view(argv[index]) == "--") break;
-    line.args.emplace_back(argv[index]);
+    std::string argument = argv[index];
+    if (verb == "run" && argument == "--") break;
+    // go-judge writes -http-addr for --http-addr.
+    if (verb == "serve" && argument.size() > 2 && argument[0] == '-' && argument[1] != '-')
+      argument.insert(0, 1, '-');
+    line.args.push_back(std::move(argument));
   }
   for (++index; index < argc; ++index) line.command.emplace_back(argv[index]);
   return line;
@@ -123,6 +128,7 @@ int run_command(int argc, char** argv) {
   add_run_verb(app, line.command, exit_status);
   add_batch_verb(app, exit_status);
   add_judge_verb(app, exit_status);
+  add_serve_verb(app, exit_status);
   add_doctor_verb(app, exit_status);
   add_bench_verb(app, exit_status);
   // The parser takes its arguments from the back.

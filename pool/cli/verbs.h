@@ -17,6 +17,8 @@ void add_run_verb(CLI::App& app, const std::vector<std::string>& command, int& e
 void add_batch_verb(CLI::App& app, int& exit_status);
 /// `hatchery judge`: a problem package. Implemented in pool/cli/judge/.
 void add_judge_verb(CLI::App& app, int& exit_status);
+/// `hatchery serve`: the pool behind HTTP and WebSocket; the server itself is pool/server/.
+void add_serve_verb(CLI::App& app, int& exit_status);
 /// `hatchery doctor`: what this host gives.
 void add_doctor_verb(CLI::App& app, int& exit_status);
 /// `hatchery bench`: the benchmarks, which are a program of their own.

@@ -4,7 +4,7 @@
 #include "pool/cli/judge/java_source.h"
 #include "pool/cli/judge/language.h"
 #include "pool/cli/judge/package_yaml.h"
-#include "pool/cli/judge/validator.h"
+#include "pool/validator.h"
 #include "pool/cli/judge/verdict.h"
 #include "tests/fuzz/fuzz.h"
 

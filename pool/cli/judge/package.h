@@ -11,7 +11,7 @@
 #include "core/result.h"
 #include "pool/cli/judge/language.h"
 #include "pool/cli/judge/package_yaml.h"
-#include "pool/cli/judge/validator.h"
+#include "pool/validator.h"
 #include "pool/cli/judge/verdict.h"
 
 namespace hatchery::judge {

@@ -1,0 +1,306 @@
+// `hatchery serve`: the pool behind HTTP and WebSocket. Options that go-judge has too have its names
+// and defaults, so that its start line works; main() turns its "-name" into "--name".
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/user_namespace.h"
+#include "pool/cli/common.h"
+#include "pool/cli/exit_status.h"
+#include "pool/cli/options.h"
+#include "pool/cli/verbs.h"
+#include "pool/limits.h"
+#include "pool/server/server.h"
+
+namespace hatchery::cli {
+namespace {
+
+/// Commands of one request that can be wired together, above the number of requests that run.
+constexpr std::uint32_t kSlotsForGroups = 16;
+
+struct ServeOptions {
+  std::vector<std::string> http_addresses = {};
+  std::string monitor_address = "localhost:5052";
+  bool metrics = false;
+  std::string token = {};
+  std::vector<std::string> origins = {};
+  std::vector<std::string> hosts = {};
+  std::uint32_t parallelism = 0;
+  std::uint32_t pre_fork = 0;
+  std::vector<std::string> cpu_sets = {};
+  bool cpu_rate = false;
+  std::string extra_memory = "16k";
+  std::string output_limit = "256m";
+  std::string copy_out_limit = "256m";
+  std::uint32_t open_files = 256;
+  std::string file_timeout = {};
+  std::string directory = {};
+  std::vector<std::string> src_prefixes = {};
+  std::string tmp_fs = {};
+  bool net_share = false;
+  std::string name = {};
+  std::uint32_t uid_base = 0;
+  bool silent = false;
+  std::string ignored = {};
+  PoolOptions pool = {};
+};
+
+/// "16k", "256m" and "1g", as go-judge's users write them, beside our own forms.
+Result<std::uint64_t> size_of(const char* option, const std::string& text) {
+  std::string upper = text;
+  std::transform(upper.begin(), upper.end(), upper.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  Result<std::uint64_t> size = parse_bytes(upper);
+  if (!size) size = parse_bytes(text);
+  if (size) return size;
+  Error error = std::move(size).error();
+  error.object = option;
+  return error;
+}
+
+/// "size=128m,nr_inodes=4k", as mount(8) takes them for a tmpfs.
+Result<void> apply_tmp_fs(const std::string& text, Profile& profile) {
+  for (std::size_t start = 0; start < text.size();) {
+    const std::size_t end = std::min(text.find(',', start), text.size());
+    const std::string part = text.substr(start, end - start);
+    start = end + 1;
+    const std::size_t equals = part.find('=');
+    const std::string key = part.substr(0, equals);
+    if (equals == std::string::npos || (key != "size" && key != "nr_inodes"))
+      return Error{Step::kValidateConfig, "--tmp-fs-param", 0, "\"" + part + "\" is not known",
+                   "give size=SIZE,nr_inodes=N"};
+    const Result<std::uint64_t> value = size_of("--tmp-fs-param", part.substr(equals + 1));
+    if (!value) return value.error();
+    if (key == "size")
+      profile.work_bytes = profile.tmp_bytes = *value;
+    else
+      profile.tmpfs_inodes = *value;
+  }
+  return {};
+}
+
+Result<PoolConfig> pool_config_of(const ServeOptions& options) {
+  Result<PoolConfig> read = pool_config(options.pool);
+  if (!read) return read;
+  PoolConfig config = *std::move(read);
+  Profile& profile = config.profiles.front();
+  const bool own_profile = !options.pool.profile_file.empty();
+  std::uint32_t parallelism = options.parallelism;
+  if (!options.cpu_sets.empty()) {
+    profile.pin_slots = true;
+    std::string all;
+    for (const std::string& set : options.cpu_sets) all += (all.empty() ? "" : ",") + set;
+    profile.maximums.cpu_set = all;
+    parallelism = static_cast<std::uint32_t>(options.cpu_sets.size());
+  }
+  // What the profile says of slots, if it was given, is the operator's word.
+  if (parallelism == 0 && !own_profile) parallelism = profile.slots_max;
+  if (parallelism > 0) {
+    profile.running_max = parallelism;
+    profile.slots_max = std::min(parallelism + kSlotsForGroups, kSlotsMax);
+    profile.slots_min = std::clamp(options.pre_fork, 1U, profile.slots_max);
+    if (options.pre_fork == 0) profile.slots_min = parallelism;
+  }
+  if (options.net_share) profile.network = NetworkMode::kHost;
+  HATCHERY_TRY(apply_tmp_fs(options.tmp_fs, profile));
+  if (!options.name.empty()) config.name = options.name;
+  if (options.uid_base > 0) config.uid_base = options.uid_base;
+  HATCHERY_TRY(config.validate());
+  return config;
+}
+
+Result<std::vector<std::string>> real_prefixes(const std::vector<std::string>& prefixes) {
+  std::vector<std::string> real;
+  for (const std::string& prefix : prefixes) {
+    const std::unique_ptr<char, decltype(&::free)> path(::realpath(prefix.c_str(), nullptr),
+                                                        &::free);
+    if (path == nullptr)
+      return errno_error(Step::kValidateConfig, "--src-prefix " + prefix, errno,
+                         "give directories that exist");
+    real.emplace_back(path.get());
+  }
+  return real;
+}
+
+Result<server::ServerConfig> server_config_of(const ServeOptions& options) {
+  server::ServerConfig config;
+  config.http.listen = options.http_addresses;
+  if (config.http.listen.empty())
+    config.http.listen = {::getpid() == 1 ? ":5050" : "localhost:5050"};
+  if (options.metrics) config.monitor = options.monitor_address;
+  config.token = options.token;
+  config.origins = options.origins;
+  config.hosts = options.hosts;
+  if (!options.file_timeout.empty()) {
+    const Result<Nanoseconds> timeout = parse_duration(options.file_timeout);
+    if (!timeout) return timeout.error();
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(*timeout).count();
+    config.files.unused_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(ms, UINT32_MAX));
+  }
+  config.files.directory = options.directory;
+  const struct {
+    const char* option;
+    const std::string& text;
+    std::uint64_t& out;
+  } sizes[] = {
+      {"--extra-memory-limit", options.extra_memory, config.go_judge.extra_memory_limit},
+      {"--output-limit", options.output_limit, config.go_judge.output_limit},
+      {"--copy-out-limit", options.copy_out_limit, config.go_judge.copy_out_limit}};
+  for (const auto& size : sizes) {
+    const Result<std::uint64_t> value = size_of(size.option, size.text);
+    if (!value) return value.error();
+    size.out = *value;
+  }
+  config.go_judge.open_file_limit = options.open_files;
+  config.go_judge.cpu_rate = options.cpu_rate;
+  Result<std::vector<std::string>> prefixes = real_prefixes(options.src_prefixes);
+  if (!prefixes) return std::move(prefixes).error();
+  config.go_judge.src_prefixes = *std::move(prefixes);
+  return config;
+}
+
+/// Waits for a signal, then for what is under way; another signal ends that.
+int serve_until_signal(server::Server& server, const Interrupts& interrupts, bool silent,
+                       std::chrono::milliseconds grace) {
+  pollfd signals{interrupts.fd(), POLLIN, 0};
+  while (::poll(&signals, 1, -1) < 0 && errno == EINTR) {
+  }
+  static_cast<void>(interrupts.take());
+  if (!silent) print_note("stopping: requests that run are finished; a second signal ends at once");
+  const bool all = server.drain(grace);
+  if (!all && !silent)
+    print_note("some requests were not finished within " + std::to_string(grace.count()) + " ms");
+  return kExitSuccess;
+}
+
+Result<int> run_serve(const ServeOptions& options) {
+  Result<PoolConfig> pool = pool_config_of(options);
+  if (!pool) return std::move(pool).error();
+  Result<server::ServerConfig> config = server_config_of(options);
+  if (!config) return std::move(config).error();
+  HATCHERY_TRY(enter_user_namespace());
+  Result<Interrupts> interrupts = Interrupts::create();
+  if (!interrupts) return std::move(interrupts).error();
+  const std::chrono::milliseconds grace(pool->shutdown_ms);
+  const std::uint32_t slots = pool->profiles.front().slots_min;
+  Result<std::unique_ptr<server::Server>> server =
+      server::Server::create(*std::move(config), *std::move(pool));
+  if (!server) return std::move(server).error();
+  if (!options.silent)
+    for (const std::string& address : (*server)->addresses())
+      print_note("serving " + (address.starts_with("unix") ? address : "http://" + address) + " (" +
+                 (*server)->host() + ", " + std::to_string(slots) + " slots)");
+  return serve_until_signal(**server, *interrupts, options.silent, grace);
+}
+
+constexpr const char* kServeExamples =
+    "The interface of go-judge is at its usual place, so that judges made for it work: README,\n"
+    "\"A server\". Options that it has too have its names; each can be set by its environment\n"
+    "variable, such as ES_HTTP_ADDR, too, and be written with one dash.\n"
+    "\n"
+    "Examples:\n"
+    "  hatchery serve\n"
+    "  hatchery serve --http-addr unix:/run/hatchery.sock --auth-token \"$TOKEN\" --parallelism 8\n"
+    "  curl -d '{\"cmd\":[{\"args\":[\"echo\",\"hello\"],\"env\":[\"PATH=/usr/bin\"],\"cpuLimit\":1000000000,\n"
+    "    \"memoryLimit\":67108864,\"procLimit\":8,\"files\":[{\"content\":\"\"},{\"name\":\"stdout\",\"max\":999}]}]}'\n"
+    "    localhost:5050/run\n"
+    "\n"
+    "Exit status: 0 after SIGTERM or SIGINT; 248 wrong usage, 249 this host can't run jobs or the\n"
+    "address is taken.";
+
+/// "--http-addr", with go-judge's environment variable ES_HTTP_ADDR.
+template <typename Value>
+CLI::Option* add(CLI::App& verb, const std::string& name, Value& value, const char* help) {
+  std::string variable = "ES_";
+  for (const char letter : name)
+    variable += letter == '-' ? '_' : static_cast<char>(std::toupper(letter));
+  CLI::Option* option = nullptr;
+  if constexpr (std::is_same_v<Value, bool>)
+    option = verb.add_flag("--" + name, value, help);
+  else
+    option = verb.add_option("--" + name, value, help);
+  return option->envname(variable);
+}
+
+void add_server_options(CLI::App& verb, ServeOptions& options) {
+  add(verb, "http-addr", options.http_addresses,
+      "Where to listen: host:port, :port, unix:/path, fd:N; default localhost:5050")
+      ->delimiter(',')
+      ->type_name("ADDRESS");
+  add(verb, "monitor-addr", options.monitor_address, "Where metrics are, if enabled")
+      ->type_name("ADDRESS");
+  add(verb, "enable-metrics", options.metrics, "Serves /metrics at monitor-addr, without a token");
+  add(verb, "auth-token", options.token, "Clients must send it: \"Authorization: Bearer TOKEN\"")
+      ->type_name("TOKEN");
+  verb.add_option("--origin", options.origins, "Web pages of this origin may use the server")
+      ->type_name("URL");
+  verb.add_option("--host-name", options.hosts, "A name that the server may be called by")
+      ->type_name("NAME");
+  add(verb, "silent", options.silent, "No messages but errors");
+}
+
+void add_pool_flags(CLI::App& verb, ServeOptions& options) {
+  add(verb, "parallelism", options.parallelism, "Requests that run at once; default: CPUs")
+      ->check(CLI::Range(1U, kSlotsMax).description(""))
+      ->type_name("N");
+  add(verb, "pre-fork", options.pre_fork, "Slots ready at all times; default: parallelism")
+      ->check(CLI::Range(1U, kSlotsMax).description(""))
+      ->type_name("N");
+  add(verb, "cpuset", options.cpu_sets, "CPUs: one request at a time on each, slots pinned to them")
+      ->delimiter(',')
+      ->type_name("CPU");
+  add(verb, "enable-cpu-rate", options.cpu_rate, "Obeys cpuRateLimit");
+  add(verb, "extra-memory-limit", options.extra_memory, "Room above memoryLimit")->type_name("SIZE");
+  add(verb, "output-limit", options.output_limit, "Largest file of a job")->type_name("SIZE");
+  add(verb, "copy-out-limit", options.copy_out_limit, "Largest file copied out")->type_name("SIZE");
+  add(verb, "open-file-limit", options.open_files, "Open files of each process")->type_name("N");
+  add(verb, "file-timeout", options.file_timeout, "Removes stored files unused for so long")
+      ->type_name("TIME");
+  add(verb, "dir", options.directory, "Keeps stored files here, also over a restart; default: memory")
+      ->type_name("DIR");
+  add(verb, "src-prefix", options.src_prefixes, "Host directories that \"src\" may name")
+      ->delimiter(',')
+      ->type_name("DIR");
+  add(verb, "tmp-fs-param", options.tmp_fs, "Of /w and /tmp: size=SIZE,nr_inodes=N")
+      ->type_name("LIST");
+  add(verb, "net-share", options.net_share, "Jobs share the host's network");
+  add(verb, "cgroup-prefix", options.name, "Name of the pool's cgroups")->type_name("NAME");
+  add(verb, "container-cred-start", options.uid_base, "First host uid of slots, two each")
+      ->type_name("UID");
+}
+
+/// What go-judge needs and this server does not, so that a start line with it works.
+void add_ignored_options(CLI::App& verb, ServeOptions& options) {
+  static bool flag = false;
+  for (const char* name : {"cpu-cfs-period", "time-limit-checker-interval", "force-gc-target",
+                           "force-gc-interval", "grpc-addr", "grpc-msg-size"})
+    add(verb, name, options.ignored, "")->group("");
+  for (const char* name : {"release", "no-fallback", "enable-debug"}) add(verb, name, flag, "")->group("");
+}
+
+int serve_verb(const ServeOptions& options) {
+  const Result<int> status = run_serve(options);
+  if (status) return *status;
+  print_error(status.error());
+  return exit_status_of(status.error());
+}
+
+}  // namespace
+
+void add_serve_verb(CLI::App& app, int& exit_status) {
+  CLI::App* verb = app.add_subcommand("serve", "Runs jobs for clients of HTTP and WebSocket");
+  const auto options = std::make_shared<ServeOptions>();
+  verb->footer(kServeExamples);
+  add_server_options(*verb, *options);
+  add_pool_flags(*verb, *options);
+  add_ignored_options(*verb, *options);
+  add_pool_options(*verb, options->pool);
+  verb->callback([options, &exit_status] { exit_status = serve_verb(*options); });
+}
+
+}  // namespace hatchery::cli

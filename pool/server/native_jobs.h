@@ -1,0 +1,151 @@
+// Jobs and batches of the native interface: known by an id from their acceptance until some time
+// after their end, so that a client may go and come back. Thread: any.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pool/pool.h"
+#include "pool/server/descriptor_pump.h"
+#include "pool/server/http.h"
+#include "pool/server/metrics.h"
+#include "pool/server/pool_watch.h"
+#include "pool/server/stored_files.h"
+
+namespace hatchery::server {
+
+/// What a job writes, as it comes: stdout and stderr in the order in which the server read them.
+/// An offset counts the bytes of both.
+class JobLog {
+ public:
+  /// False when that was more than `bytes_max`: the rest is dropped.
+  bool append(bool is_stderr, std::string_view bytes, std::uint64_t bytes_max);
+  void end(const std::string& outcome);
+  /// Sends what there is from `offset` on, then what comes, as Server-Sent Events; then "end".
+  void follow(std::shared_ptr<EventStream> listener, std::uint64_t offset);
+  std::uint64_t size() const;
+
+ private:
+  struct Part {
+    std::uint64_t offset = 0;
+    bool is_stderr = false;
+    std::string bytes;
+  };
+  static std::string event_of(const Part& part, std::uint64_t from);
+  mutable std::mutex mutex_;
+  std::vector<Part> parts_;
+  std::uint64_t size_ = 0;
+  std::optional<std::string> outcome_;
+  std::vector<std::shared_ptr<EventStream>> listeners_;
+};
+
+/// One job or batch that clients can ask for.
+class Tracked {
+ public:
+  Tracked(std::string id_in, std::string client_in)
+      : id(std::move(id_in)), client(std::move(client_in)) {}
+  virtual ~Tracked() = default;
+  /// {"id", "state", …}: all that is known now.
+  virtual std::string json() = 0;
+  virtual void cancel() = 0;
+  /// Bytes that it holds once it is done.
+  virtual std::uint64_t size() = 0;
+
+  bool is_done() const;
+  /// At once when it is done.
+  void when_done(std::function<void()> call);
+
+  const std::string id;
+  const std::string client;
+  const std::int64_t submitted_ms = unix_ms();
+  std::atomic<std::int64_t> ended_ms{0};
+  std::string idempotency_key = {};
+  std::string request_hash = {};
+
+ protected:
+  /// Once: calls whoever waits.
+  void finish();
+
+ public:
+  static std::int64_t unix_ms();
+
+ private:
+  mutable std::mutex mutex_;
+  bool done_ = false;
+  std::vector<std::function<void()>> waiting_;
+};
+
+struct NativeJobsConfig {
+  std::uint32_t kept_ms = 600'000;               ///< After the end.
+  std::uint64_t kept_bytes_max = 256ULL << 20;   ///< Of all that ended; the oldest goes first.
+  std::uint32_t kept_max = 10'000;
+  std::vector<std::string> src_prefixes = {};  ///< Host directories that jobs may name.
+};
+
+/// A request that is refused: HTTP status, and the error.
+struct NativeRefusal {
+  int status = 400;
+  Error error;
+};
+
+class NativeJobs {
+ public:
+  /// Runs work off the pool's loop, where reports must not be dealt with.
+  using Post = std::function<void(std::function<void()>)>;
+
+  NativeJobs(Pool& pool, StoredFiles& files, DescriptorPump& pump, Metrics& metrics,
+             PoolWatch& watch, Post post, NativeJobsConfig config);
+
+  /// A job of README's "Job JSON". `log`: stdout and stderr go to a log that can be followed.
+  std::optional<NativeRefusal> submit_job(std::string_view text, const std::string& client,
+                                          bool log, std::shared_ptr<Tracked>& job);
+  /// {"job", "tests", …}: README, "A server".
+  std::optional<NativeRefusal> submit_batch(std::string_view text, const std::string& client,
+                                            std::shared_ptr<Tracked>& batch);
+
+  /// Null when unknown, or not that client's.
+  std::shared_ptr<Tracked> find(const std::string& id, const std::string& client);
+  std::shared_ptr<Tracked> find_by_key(const std::string& key, const std::string& client);
+  /// Makes it known; under its key, too.
+  void keep(const std::shared_ptr<Tracked>& tracked);
+  /// The newest first, at most `count`.
+  std::vector<std::shared_ptr<Tracked>> newest(std::size_t count, const std::string& client);
+  /// Forgets what has been done for long enough.
+  void expire();
+
+  /// Null when it has none.
+  static JobLog* log_of(Tracked& tracked);
+  /// Null when unknown.
+  static const Output* output_of(Tracked& tracked, const std::string& name);
+
+ private:
+  friend class TrackedJob;
+  friend class TrackedBatch;
+  /// Host files within the prefixes, ids of the store resolved.
+  std::optional<NativeRefusal> admit(JobSpec& spec);
+  bool is_allowed(const std::string& path) const;
+  /// What went into the pool's store becomes the server's; counts the report.
+  void settle(Report& report);
+
+  Pool& pool_;
+  StoredFiles& files_;
+  DescriptorPump& pump_;
+  Metrics& metrics_;
+  PoolWatch& watch_;
+  const Post post_;
+  const NativeJobsConfig config_;
+  std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<Tracked>> tracked_;
+  std::list<std::string> order_;  ///< Oldest first.
+  std::map<std::string, std::string> keys_;
+};
+
+}  // namespace hatchery::server

@@ -1,0 +1,53 @@
+// PoolWatch: what the pool does, second by second, for the page and its graphs.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "pool/pool.h"
+#include "pool/server/http.h"
+
+namespace hatchery::server {
+
+class PoolWatch {
+ public:
+  explicit PoolWatch(const Pool& pool) : pool_(pool) {}
+
+  /// A report, from any face. Any thread.
+  void saw(const Report& report);
+  /// Takes the second that has passed, and tells whoever follows. One thread, each second.
+  void tick();
+  /// The last two minutes, then each second as it comes: Server-Sent Events "second".
+  void follow(std::shared_ptr<EventStream> listener);
+  /// {"seconds": […], "outcomes": {…}, "recent": […], …}
+  std::string json();
+
+ private:
+  struct Second {
+    std::int64_t unix_ms = 0;
+    std::uint32_t jobs = 0;
+    std::uint32_t queued = 0;
+    std::uint32_t running = 0;
+    std::uint32_t slots_ready = 0;
+    std::uint32_t slots_total = 0;
+    double p50_ms = 0;
+    double p99_ms = 0;
+  };
+  static std::string text_of(const Second& second);
+
+  const Pool& pool_;
+  std::mutex mutex_;
+  std::vector<double> latencies_ms_;  ///< Of the second that passes.
+  std::uint32_t jobs_ = 0;
+  std::map<std::string, std::uint64_t> outcomes_;
+  std::deque<Second> seconds_;
+  std::deque<std::string> recent_;  ///< JSON of the last reports' figures, the newest first.
+  std::vector<std::shared_ptr<EventStream>> listeners_;
+};
+
+}  // namespace hatchery::server

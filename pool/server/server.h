@@ -1,0 +1,58 @@
+// Server: a pool behind HTTP and WebSocket. Wires the HTTP server, the interfaces and the pool, and
+// decides who may speak to them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "pool/config.h"
+#include "pool/server/go_judge_jobs.h"
+#include "pool/server/http_server.h"
+#include "pool/server/stored_files.h"
+
+namespace hatchery::server {
+
+struct ServerConfig {
+  HttpServerConfig http = {.listen = {"localhost:5050"}};
+  /// Where /metrics is served without a token, as HttpServerConfig::listen; "" for nowhere.
+  std::string monitor = {};
+  /// Every request but /version, /config, /healthz and /readyz must bring it:
+  /// "Authorization: Bearer TOKEN". "" for none.
+  std::string token = {};
+  /// What "Origin" may be beside the server's own address: "https://judge.example". A browser's
+  /// requests from elsewhere get 403.
+  std::vector<std::string> origins = {};
+  /// Names the server may be called by ("Host") beside addresses and localhost: a page elsewhere
+  /// whose name leads here (DNS rebinding) gets 403. Empty: any, where it listens on more than the
+  /// loopback.
+  std::vector<std::string> hosts = {};
+  StoredFilesConfig files = {};
+  go_judge::Settings go_judge = {};
+};
+
+class Server {
+ public:
+  /// Starts the pool, then listens.
+  static Result<std::unique_ptr<Server>> create(ServerConfig config, PoolConfig pool);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  std::vector<std::string> addresses() const;
+  /// As Report::host.
+  std::string host() const;
+  /// No new connections and requests; waits until what is under way is answered, for `grace` at
+  /// most. False when something was not.
+  bool drain(std::chrono::milliseconds grace);
+
+ private:
+  class Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hatchery::server
