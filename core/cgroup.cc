@@ -377,6 +377,12 @@ void SlotCgroup::lift_memory_limit() {
   static_cast<void>(memory_max_.write("-1").has_value());
 }
 
+namespace {
+
+constexpr std::uint64_t kPidMaxLimit = 4'194'304;  // include/linux/threads.h, 64 bits.
+
+}  // namespace
+
 Result<void> SlotCgroup::apply(const CgroupLimits& limits) {
   if (limits.memory_bytes) {
     if (!memory_max_.valid()) return lacks("memory", "limits.memory");
@@ -395,7 +401,9 @@ Result<void> SlotCgroup::apply(const CgroupLimits& limits) {
   }
   if (limits.processes) {
     if (!pids_max_.valid()) return lacks("pids", "limits.processes");
-    HATCHERY_TRY(pids_max_.write(std::to_string(*limits.processes + idle_processes_)));
+    // The kernel takes no number above PID_MAX_LIMIT, which no tree of processes reaches.
+    const std::uint64_t processes = *limits.processes + idle_processes_;
+    HATCHERY_TRY(pids_max_.write(processes > kPidMaxLimit ? "max" : std::to_string(processes)));
   }
   if (limits.cpu_rate && !cpu_quota_.valid()) return lacks("cpu", "limits.cpu_rate");
   if (cpu_quota_.valid()) {

@@ -41,7 +41,8 @@ std::optional<std::string> read_contents(JsonReading& reading, const json::value
 }
 
 bool is_file_id(std::string_view id) {
-  return id.size() == 32 && id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  // 64: a server's file, by the hash of its content.
+  return (id.size() == 32 || id.size() == 64) && id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 FileId read_file_id(JsonReading& reading, const json::value& value, const std::string& field) {

@@ -346,9 +346,9 @@ void Loop::do_cancel(JobTicket ticket) {
   const auto found = live_.find(ticket);
   if (found == live_.end()) return;
   Submission& submission = *found->second;
-  ProfileState& state = profiles_[submission.profile];
-  Scheduler<Submission*>::Entry entry{};
-  if (state.queue.remove([&](const Submission* other) { return other == &submission; }, entry)) {
+  if (submission.queued) {
+    profiles_[submission.profile].queue.remove(submission.position);
+    submission.queued = false;
     submissions_.release(1);
     std::vector<Job*> jobs;
     for (const std::unique_ptr<Job>& job : submission.jobs) jobs.push_back(job.get());

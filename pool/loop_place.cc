@@ -38,6 +38,7 @@ void Loop::schedule_profile(std::size_t profile) {
   while (state.queue.front() != nullptr && state.ready.size() >= state.queue.front()->slots &&
          (running_max == 0 || state.running < running_max)) {
     Submission& submission = *state.queue.pop().item;
+    submission.queued = false;
     submission.leased = true;
     ++state.running;
     submissions_.release(1);

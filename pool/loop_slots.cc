@@ -448,6 +448,7 @@ void Loop::fail_queue(ProfileState& state) {
   // wait for it.
   while (!state.queue.empty() && state.queue.front()->slots > state.alive - state.starting) {
     Submission* submission = state.queue.pop().item;
+    submission->queued = false;
     submissions_.release(1);
     for (const std::unique_ptr<Job>& job : submission->jobs)
       never_ran(*job, Outcome::kInternalError, state.last_failure);

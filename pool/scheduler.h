@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <list>
 #include <map>
 #include <string>
@@ -22,53 +21,41 @@ class Scheduler {
     std::size_t slots = 1;
   };
 
-  void push(const std::string& client, Entry entry) {
-    std::deque<Entry>& queue = queues_[client];
-    if (queue.empty()) turn_.push_back(client);
-    queue.push_back(std::move(entry));
+  /// Where an entry stands; good until it is popped or removed.
+  class Position;
+
+  Position push(const std::string& client, Entry entry) {
+    const auto found = clients_.try_emplace(client).first;
+    Client& own = found->second;
+    if (own.entries.empty()) own.turn = turns_.insert(turns_.end(), client);
     ++size_;
+    return {found, own.entries.insert(own.entries.end(), std::move(entry))};
   }
 
   /// The entry whose turn it is, or null. It keeps its turn until popped: a group that waits for
   /// several slots is not overtaken for ever by single jobs.
   const Entry* front() const {
-    if (turn_.empty()) return nullptr;
-    return &queues_.find(turn_.front())->second.front();
+    if (turns_.empty()) return nullptr;
+    return &clients_.find(turns_.front())->second.entries.front();
   }
 
   /// Precondition: not empty. The client goes to the end of the round.
   Entry pop() {
-    const auto found = queues_.find(turn_.front());
-    Entry entry = std::move(found->second.front());
-    found->second.pop_front();
-    --size_;
-    if (found->second.empty()) {
-      turn_.pop_front();
-      queues_.erase(found);
-    } else {
-      turn_.splice(turn_.end(), turn_, turn_.begin());
-    }
+    const auto found = clients_.find(turns_.front());
+    Entry entry = std::move(found->second.entries.front());
+    turns_.splice(turns_.end(), turns_, turns_.begin());
+    remove({found, found->second.entries.begin()});
     return entry;
   }
 
-  /// Takes out the first entry for which `matches(item)` holds; false when there is none.
-  template <typename Matches>
-  bool remove(const Matches& matches, Entry& removed) {
-    for (auto found = queues_.begin(); found != queues_.end(); ++found) {
-      std::deque<Entry>& queue = found->second;
-      for (auto entry = queue.begin(); entry != queue.end(); ++entry) {
-        if (!matches(entry->item)) continue;
-        removed = std::move(*entry);
-        queue.erase(entry);
-        --size_;
-        if (queue.empty()) {
-          turn_.remove(found->first);
-          queues_.erase(found);
-        }
-        return true;
-      }
-    }
-    return false;
+  /// Takes out one that waits, wherever it stands: a pool that is shut down removes them all.
+  void remove(const Position& position) {
+    Client& own = position.client->second;
+    own.entries.erase(position.entry);
+    --size_;
+    if (!own.entries.empty()) return;
+    turns_.erase(own.turn);
+    clients_.erase(position.client);
   }
 
   /// Entries, groups counted once.
@@ -76,9 +63,29 @@ class Scheduler {
   bool empty() const noexcept { return size_ == 0; }
 
  private:
+  struct Client {
+    std::list<Entry> entries;
+    std::list<std::string>::iterator turn;
+  };
+  using Clients = std::map<std::string, Client>;
+
+ public:
+  class Position {
+   public:
+    Position() = default;
+
+   private:
+    friend class Scheduler;
+    Position(typename Clients::iterator client_in, typename std::list<Entry>::iterator entry_in)
+        : client(client_in), entry(entry_in) {}
+    typename Clients::iterator client;
+    typename std::list<Entry>::iterator entry;
+  };
+
+ private:
   // Bounded by the pool's queue_max; a client without entries costs nothing.
-  std::map<std::string, std::deque<Entry>> queues_;
-  std::list<std::string> turn_;
+  Clients clients_;
+  std::list<std::string> turns_;
   std::size_t size_ = 0;
 };
 

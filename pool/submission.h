@@ -14,6 +14,7 @@
 #include "pool/job.h"
 #include "pool/job_plan.h"
 #include "pool/pool.h"
+#include "pool/scheduler.h"
 #include "workers/protocol.h"
 
 namespace hatchery {
@@ -100,6 +101,8 @@ struct Submission {
   std::vector<std::pair<UniqueFd, UniqueFd>> pipes;
   std::size_t unreported = 0;
   std::size_t ends = 0;
+  Scheduler<Submission*>::Position position;
+  bool queued = false;  ///< It stands at `position`.
   bool leased = false;  ///< It has, or had, slots.
   std::size_t placed = 0;  ///< Jobs whose placing is over, well or not.
   bool cancelled = false;  ///< By the caller, or since one of the group could not be placed.

@@ -68,7 +68,7 @@ HttpAnswer HttpClient::request(const std::string& method, const std::string& tar
   request.prepare_payload();
   beast::error_code error;
   http::write(impl_->socket, request, error);
-  return read_answer();
+  return read_answer(method != "HEAD");
 }
 
 bool HttpClient::write_raw(const std::string& bytes) {
@@ -77,9 +77,10 @@ bool HttpClient::write_raw(const std::string& bytes) {
   return !error;
 }
 
-HttpAnswer HttpClient::read_answer() {
+HttpAnswer HttpClient::read_answer(bool has_body) {
   http::response_parser<http::string_body> parser;
   parser.body_limit(boost::none);
+  parser.skip(!has_body);
   beast::error_code error;
   http::read(impl_->socket, impl_->buffer, parser, error);
   return error ? HttpAnswer{} : answer_of(parser.get());

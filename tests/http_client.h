@@ -36,7 +36,8 @@ class HttpClient {
 
   /// Bytes as they are; false when the server has closed.
   bool write_raw(const std::string& bytes);
-  HttpAnswer read_answer();
+  /// `has_body`: false for the answer to HEAD.
+  HttpAnswer read_answer(bool has_body = true);
   /// Everything until the server closes.
   std::string read_to_end();
   /// No further bytes from here; the server may still answer.

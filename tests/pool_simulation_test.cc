@@ -25,6 +25,8 @@ struct SimulatedSubmission {
   std::size_t reported = 0;
   bool cancelled = false;
   std::uint64_t order = 0;
+  bool queued = false;
+  Scheduler<SimulatedSubmission*>::Position position = {};
 };
 
 struct SimulatedSlot {
@@ -71,7 +73,8 @@ class Simulation {
     submission->client = std::string(1, static_cast<char>('a' + pick(4)));
     submission->jobs = pick(8) == 0 ? 1 + pick(kMaximum) : 1;
     submission->order = ++next_order_[submission->client];
-    queue_.push(submission->client, {submission.get(), submission->jobs});
+    submission->position = queue_.push(submission->client, {submission.get(), submission->jobs});
+    submission->queued = true;
     accepted_ += submission->jobs;
     live_[submission->id] = std::move(submission);
   }
@@ -81,10 +84,9 @@ class Simulation {
     auto chosen = live_.begin();
     std::advance(chosen, static_cast<long>(pick(live_.size())));
     SimulatedSubmission* submission = chosen->second.get();
-    Scheduler<SimulatedSubmission*>::Entry entry{};
-    if (queue_.remove([&](const SimulatedSubmission* other) { return other == submission; },
-                      entry)) {
-      EXPECT_EQ(entry.item, submission);
+    if (submission->queued) {
+      queue_.remove(submission->position);
+      submission->queued = false;
       while (live_.contains(chosen->first) && submission->reported < submission->jobs)
         if (report(*submission)) return;
     }
@@ -151,6 +153,7 @@ class Simulation {
     std::vector<SimulatedSlot*> free = ready();
     while (queue_.front() != nullptr && queue_.front()->slots <= free.size()) {
       const auto entry = queue_.pop();
+      entry.item->queued = false;
       EXPECT_GT(entry.item->order, last_started_[entry.item->client])
           << "a client's submissions were started out of order";
       last_started_[entry.item->client] = entry.item->order;
@@ -247,15 +250,30 @@ TEST(Scheduler, KeepsTheTurnOfAGroupThatWaits) {
   EXPECT_EQ(queue.front()->item, 1) << "a later single job must not overtake it";
 }
 
-TEST(Scheduler, RemovesOnlyWhatMatches) {
+TEST(Scheduler, RemovesWhatItIsToldAndKeepsTheTurns) {
   Scheduler<int> queue;
-  queue.push("a", {1});
+  const auto only = queue.push("a", {1});
   queue.push("b", {2});
-  Scheduler<int>::Entry removed{};
-  EXPECT_FALSE(queue.remove([](int item) { return item == 3; }, removed));
-  EXPECT_TRUE(queue.remove([](int item) { return item == 1; }, removed));
-  EXPECT_EQ(queue.size(), 1U);
-  EXPECT_EQ(queue.pop().item, 2);
+  const auto middle = queue.push("b", {3});
+  queue.push("b", {4});
+  queue.push("c", {5});
+  queue.remove(only);
+  queue.remove(middle);
+  EXPECT_EQ(queue.size(), 3U);
+  queue.push("a", {6});
+  std::vector<int> order;
+  while (!queue.empty()) order.push_back(queue.pop().item);
+  EXPECT_EQ(order, (std::vector<int>{2, 5, 6, 4}));
+}
+
+// A pool that is shut down with a deep queue does it: a search for each entry would take hours.
+TEST(Scheduler, RemovesAMillionFromTheBack) {
+  Scheduler<int> queue;
+  std::vector<Scheduler<int>::Position> positions;
+  for (int i = 0; i < 1'000'000; ++i) positions.push_back(queue.push(std::to_string(i % 7), {i}));
+  for (; positions.size() > 1; positions.pop_back()) queue.remove(positions.back());
+  EXPECT_EQ(queue.pop().item, 0);
+  EXPECT_TRUE(queue.empty());
 }
 
 TEST(SlotDemand, NeverExceedsTheMaximum) {

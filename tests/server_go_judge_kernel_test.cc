@@ -120,7 +120,7 @@ TEST_F(GoJudge, ACpuRateSlowsOnlyWhereItIsEnabled) {
 TEST_F(GoJudge, CommandsAreFoundInTheWorkingDirectoryThenInPath) {
   const json::object script{{"content", "#!/bin/sh\necho mine\n"}};
   EXPECT_EQ(file_of(run_cmd(cmd({"ls"}, {{"copyIn", {{"ls", script}}}})), "stdout"), "mine\n");
-  EXPECT_EQ(file_of(run_cmd(cmd({"ls"})), "stdout"), "");
+  EXPECT_EQ(file_of(run_cmd(cmd({"ls"})), "stdout"), "stderr\nstdout\n");
   const json::object missing = run_cmd(cmd({"no-such-command"}));
   EXPECT_EQ(text_at(missing, "status"), "Internal Error");
   EXPECT_EQ(text_at(missing, "error"), "executable file not found in $PATH");
@@ -470,7 +470,7 @@ TEST_F(GoJudge, MetricsHaveGoJudgesNames) {
 
 TEST_F(GoJudge, GoJudgesOwnStartLineWorks) {
   arguments = {"-parallelism", "1", "-pre-fork=1", "-tmp-fs-param", "size=16m,nr_inodes=4k", "-file-timeout", "30m", "-release", "-cpu-cfs-period=100ms", "-dir", scratch_ / "files", "-extra-memory-limit=32k", "-no-fallback", "-open-file-limit=64"};
-  EXPECT_EQ(file_of(run_cmd(shell("ulimit -n; df -k --output=size /w | tail -1")), "stdout"), "64\n16384\n");
+  EXPECT_EQ(file_of(run_cmd(shell("ulimit -n; df -k --output=size /w | tail -1 | tr -d ' '")), "stdout"), "64\n16384\n");
 }
 
 // ---- who may speak

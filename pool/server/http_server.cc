@@ -160,9 +160,10 @@ class WebSocketConnection final : public Connection,
     request_ = std::move(request);
     stream_.async_accept(request_, [self = shared_from_this()](beast::error_code error) {
       if (error) return self->end();
-      self->peer_->opened(self);
       self->opened_ = true;
+      self->peer_->opened(self);
       self->read();
+      if (self->closing_ && self->queue_.empty()) self->close_now();
     });
   }
 
@@ -178,7 +179,8 @@ class WebSocketConnection final : public Connection,
   void close() override {
     post([this] {
       closing_ = true;
-      if (queue_.empty()) close_now();
+      // Not during the handshake, which would undo what a close has begun.
+      if (queue_.empty() && opened_) close_now();
     });
   }
   void post(std::function<void()> work) override {

@@ -12,6 +12,7 @@
 #include <boost/json/serialize.hpp>
 #include <cerrno>
 #include <chrono>
+#include <sstream>
 #include <utility>
 
 #include "core/check.h"
@@ -368,14 +369,14 @@ class TrackedBatch final : public Tracked, public std::enable_shared_from_this<T
     const Outcome outcome = report.outcome;
     const std::string output =
         report.output("stdout") == nullptr ? std::string() : report.output("stdout")->bytes;
+    bool stopped = false;
     {
       const std::lock_guard lock(mutex_);
       test.report = std::move(report);
-      if (outcome == Outcome::kCancelled && decided_) {
-        settle(test, "not run", "");
-        return go_on({});
-      }
+      stopped = outcome == Outcome::kCancelled && decided_;
+      if (stopped) settle(test, "not run", "");
     }
+    if (stopped) return go_on({});
     if (outcome != Outcome::kAccepted) return decide(index, outcome_name(outcome), "");
     if (checker) return check(index, output);
     if (!test.expected) return decide(index, "accepted", "");
@@ -607,8 +608,10 @@ std::optional<NativeRefusal> NativeJobs::submit_batch(std::string_view text,
       tracked->checker = *std::move(checker);
     } else if (key == "validator_flags" && value.is_array()) {
       std::vector<std::string> flags;
-      for (const json::value& flag : value.get_array())
-        if (flag.is_string()) flags.emplace_back(flag.get_string());
+      for (const json::value& flag : value.get_array()) {
+        std::istringstream words(flag.is_string() ? std::string(flag.get_string()) : "");
+        for (std::string word; words >> word;) flags.push_back(word);
+      }
       Result<judge::ValidatorOptions> options = judge::parse_validator_flags(flags);
       if (!options)
         return bad_request("validator_flags", options.error().detail, options.error().remedy);

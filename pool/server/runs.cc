@@ -159,7 +159,7 @@ class Runs::Started final : public Run, public std::enable_shared_from_this<Runs
   }
 
   /// Every descriptor that was given becomes the terminal. What was an input's content is typed into
-  /// it; the first collector, or streamed output, gets all that it shows.
+  /// it; the first collector and the first streamed output get all that it shows.
   Result<void> add_terminal(std::size_t index, ClientStreams* streams) {
     PreparedJob& job = prepared_.jobs[index];
     Result<Terminal> terminal = make_terminal();
@@ -189,29 +189,23 @@ class Runs::Started final : public Run, public std::enable_shared_from_this<Runs
     for (const int fd : fds)
       lend(index, fd, UniqueFd(::fcntl(terminal->slave.get(), F_DUPFD_CLOEXEC, 3)));
     job.spec.controlling_terminal = job.spec.fds.contains(0);
-    if (output_fd >= 0 && collector.empty()) {
-      read_for_client(index, output_fd, std::move(terminal->master), streams);
-      return {};
-    }
-    collect_terminal(index, collector, std::move(terminal->master));
-    return {};
-  }
-
-  void collect_terminal(std::size_t index, const std::string& name, UniqueFd master) {
-    auto shared = std::make_shared<UniqueFd>(std::move(master));
-    const PreparedJob& job = prepared_.jobs[index];
-    const auto found = job.collectors.find(name);
+    const auto found = job.collectors.find(collector);
     const std::uint64_t kept_max = found == job.collectors.end() ? 0 : found->second + 1;
-    begin_.push_back([this, index, name, shared, kept_max] {
+    auto master = std::make_shared<UniqueFd>(std::move(terminal->master));
+    const auto on_output = output_fd < 0 ? nullptr : streams->on_output;
+    begin_.push_back([this, index, output_fd, on_output, collector, kept_max, master] {
       owner_.pump_.read(
-          std::move(*shared),
-          [self = shared_from_this(), index, name, kept_max](std::string_view bytes) {
+          std::move(*master),
+          [self = shared_from_this(), index, output_fd, on_output, collector,
+           kept_max](std::string_view bytes) {
+            if (on_output) on_output(index, output_fd, bytes);
             if (kept_max == 0) return;
-            std::string& kept = self->copies_[index][name];
+            std::string& kept = self->copies_[index][collector];
             kept += bytes.substr(0, kept_max - kept.size());
           },
           [self = shared_from_this()] { self->part_ended(); });
     });
+    return {};
   }
 
   std::optional<Refusal> submit() {
