@@ -100,8 +100,8 @@ struct Profile {
   std::uint32_t slots_min = 1;  ///< Ready at all times. 1 to slots_max.
   std::uint32_t slots_max = 2;  ///< 1 to 4,096; default_profile(): the number of CPUs.
   /// Submissions (a job, or a group, whatever its size) that run at once; the others wait, though
-  /// slots are ready. 0: as many as there are slots. With groups it lets slots_max be as high as the
-  /// largest of them needs, and CPUs not be shared by more jobs than meant.
+  /// slots are ready. 0: as many as there are slots. With groups it lets slots_max be as high as
+  /// the largest of them needs, and CPUs not be shared by more jobs than meant.
   std::uint32_t running_max = 0;
   std::uint32_t slot_idle_ms =
       10'000;  ///< A slot above the minimum that idles this long is removed.

@@ -83,19 +83,20 @@ struct HostFileStream {
 struct StoredFileStream {
   FileId id;
 };  ///< Input: a file of the pool's store.
-/// Output into the report, through a pipe, up to `bytes_max` (default: limits.output_bytes), at most
-/// kOutputBytesMax, and all collectors of a job at most kReportBytesMax. `name` is the key in
+/// Output into the report, through a pipe, up to `bytes_max` (default: limits.output_bytes), at
+/// most kOutputBytesMax, and all collectors of a job at most kReportBytesMax. `name` is the key in
 /// Report::outputs.
 struct CollectorStream {
   std::string name;
   std::optional<std::uint64_t> bytes_max = {};
-  /// What comes beyond the cap is read and dropped, and the job goes on: output limit is the outcome
-  /// only of a job that was accepted otherwise. false: one byte more kills it.
+  /// What comes beyond the cap is read and dropped, and the job goes on: output limit is the
+  /// outcome only of a job that was accepted otherwise. false: one byte more kills it.
   bool discard_rest = false;
 };
 /// Output into a file of the sandbox, made or emptied by the pool before the job starts, open for
 /// writing; into the report at the end, up to `bytes_max` as above, though the job may have removed
-/// its name. Beyond the cap the job goes on, until limits.file_bytes or the room of /w or /tmp ends.
+/// its name. Beyond the cap the job goes on, until limits.file_bytes or the room of /w or /tmp
+/// ends.
 struct FileCollectorStream {
   std::string path;  ///< As in FileIn; the key in Report::outputs.
   std::optional<std::uint64_t> bytes_max = {};
@@ -121,9 +122,9 @@ struct SameAsStream {
   int fd;
 };
 
-using Stream = std::variant<NullStream, BytesStream, HostFileStream, StoredFileStream,
-                            CollectorStream, FileCollectorStream, CallerFdStream, PipeStream,
-                            SameAsStream>;
+using Stream =
+    std::variant<NullStream, BytesStream, HostFileStream, StoredFileStream, CollectorStream,
+                 FileCollectorStream, CallerFdStream, PipeStream, SameAsStream>;
 
 /// Something put into the sandbox before the job starts. `path` is relative to /w, or absolute
 /// below /w or /tmp; missing parent directories are made; owner is the job; ".." is refused.

@@ -42,7 +42,8 @@ std::optional<std::string> read_contents(JsonReading& reading, const json::value
 
 bool is_file_id(std::string_view id) {
   // 64: a server's file, by the hash of its content.
-  return (id.size() == 32 || id.size() == 64) && id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  return (id.size() == 32 || id.size() == 64) &&
+         id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 FileId read_file_id(JsonReading& reading, const json::value& value, const std::string& field) {
@@ -71,9 +72,9 @@ void check_direction(JsonReading& reading, const Stream& stream, Direction direc
   const bool is_input = std::holds_alternative<BytesStream>(stream) ||
                         std::holds_alternative<StoredFileStream>(stream) ||
                         (file != nullptr && !file->write);
-  const bool is_output =
-      std::holds_alternative<CollectorStream>(stream) ||
-      std::holds_alternative<FileCollectorStream>(stream) || (file != nullptr && file->write);
+  const bool is_output = std::holds_alternative<CollectorStream>(stream) ||
+                         std::holds_alternative<FileCollectorStream>(stream) ||
+                         (file != nullptr && file->write);
   if (direction == Direction::kOutput && is_input) {
     reading.fail(field, "is an output, and can't be read from",
                  file != nullptr ? "add \"write\": true" : "give collect, host_file or null");

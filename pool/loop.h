@@ -42,7 +42,7 @@ struct ProfileState {
   std::vector<std::uint32_t> pin_cpus;  ///< That slots are pinned to; empty: they are not.
   Scheduler<Submission*> queue;
   std::uint32_t running = 0;  ///< Submissions that have slots and are not wholly reported.
-  std::vector<Slot*> ready;  ///< Used last in, first out: caches are warm.
+  std::vector<Slot*> ready;   ///< Used last in, first out: caches are warm.
   std::size_t alive = 0;
   std::size_t starting = 0;
   std::uint32_t failures = 0;  ///< Starts that failed in a row.

@@ -35,8 +35,8 @@ struct Collector {
   int fd = -1;  ///< The descriptor's number in the job.
   std::string name;
   std::uint64_t bytes_max = 0;
-  UniqueFd pipe;  ///< Read end, non-blocking.
-  UniqueFd file;  ///< Instead of the pipe: what the job writes to, open for reading.
+  UniqueFd pipe;          ///< Read end, non-blocking.
+  UniqueFd file;          ///< Instead of the pipe: what the job writes to, open for reading.
   bool discards = false;  ///< What is beyond the cap; else it kills.
   std::string bytes = {};
   bool overflown = false;
@@ -102,8 +102,8 @@ struct Submission {
   std::size_t unreported = 0;
   std::size_t ends = 0;
   Scheduler<Submission*>::Position position;
-  bool queued = false;  ///< It stands at `position`.
-  bool leased = false;  ///< It has, or had, slots.
+  bool queued = false;     ///< It stands at `position`.
+  bool leased = false;     ///< It has, or had, slots.
   std::size_t placed = 0;  ///< Jobs whose placing is over, well or not.
   bool cancelled = false;  ///< By the caller, or since one of the group could not be placed.
 };

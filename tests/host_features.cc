@@ -52,13 +52,22 @@ struct Program {
 };
 
 constexpr Program kPrograms[] = {
-    {"gcc", "/usr/bin/gcc"},   {"gxx", "/usr/bin/g++"},     {"python3", "/usr/bin/python3"},
-    {"java", "/usr/bin/java"}, {"javac", "/usr/bin/javac"}, {"perl", "/usr/bin/perl"},
-    {"bash", "/bin/bash"},     {"go", "/usr/bin/go"},       {"rustc", "/usr/bin/rustc"},
-    {"node", "/usr/bin/node"}, {"fpc", "/usr/bin/fpc"},
+    {"gcc", "/usr/bin/gcc"},
+    {"gxx", "/usr/bin/g++"},
+    {"python3", "/usr/bin/python3"},
+    {"java", "/usr/bin/java"},
+    {"javac", "/usr/bin/javac"},
+    {"perl", "/usr/bin/perl"},
+    {"bash", "/bin/bash"},
+    {"go", "/usr/bin/go"},
+    {"rustc", "/usr/bin/rustc"},
+    {"node", "/usr/bin/node"},
+    {"fpc", "/usr/bin/fpc"},
     // Debian's python3-requests and python3-websockets.
     {"requests", "/usr/lib/python3/dist-packages/requests"},
     {"websockets", "/usr/lib/python3/dist-packages/websockets"},
+    {"selenium", "/usr/lib/python3/dist-packages/selenium"},
+    {"chromium", "/usr/bin/chromedriver"},
 };
 
 /// Probed once a program: it clones children and makes groups.

@@ -114,8 +114,8 @@ class WebSocketClient::Impl {
 WebSocketClient::WebSocketClient(const std::string& address, const std::string& target,
                                  const HttpHeaders& headers)
     : impl_(std::make_unique<Impl>(address)) {
-  impl_->stream.set_option(beast::websocket::stream_base::decorator(
-      [&headers](beast::websocket::request_type& request) {
+  impl_->stream.set_option(
+      beast::websocket::stream_base::decorator([&headers](beast::websocket::request_type& request) {
         for (const auto& [name, value] : headers) request.set(name, value);
       }));
   beast::websocket::response_type response;

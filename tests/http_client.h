@@ -11,7 +11,7 @@
 namespace hatchery::testing {
 
 struct HttpAnswer {
-  int status = 0;  ///< 0: the connection ended before an answer.
+  int status = 0;                                   ///< 0: the connection ended before an answer.
   std::map<std::string, std::string> headers = {};  ///< Names in lower case.
   std::string body = {};
 };

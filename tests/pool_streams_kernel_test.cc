@@ -274,7 +274,8 @@ TEST_F(PoolStreams, ACollectorThatDiscardsTheRestLetsTheJobGoOn) {
 }
 
 TEST_F(PoolStreams, AFileCollectorIsAFileForTheJob) {
-  JobSpec spec = shell("echo abcdef; printf X | dd of=out conv=notrunc 2>/dev/null; echo more >>/w/out; rm out");
+  JobSpec spec = shell(
+      "echo abcdef; printf X | dd of=out conv=notrunc 2>/dev/null; echo more >>/w/out; rm out");
   spec.fds[1] = FileCollectorStream{.path = "out"};
   spec.fds[2] = SameAsStream{1};
   EXPECT_EQ(output_of(expect_accepted(run(std::move(spec))), "out"), "Xbcdef\nmore\n");

@@ -1,6 +1,6 @@
-#include "pool/server/access.h"
-
 #include <gtest/gtest.h>
+
+#include "pool/server/access.h"
 
 namespace hatchery::server {
 namespace {

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """What a judge does with go-judge's interface, by client libraries that are not ours (Debian's
 requests and websockets): upload, compile and keep the program, run it on tests, talk to an
 interactor, run many over one WebSocket, stream, delete. Usage: server_client.py http://HOST:PORT

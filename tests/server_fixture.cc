@@ -72,16 +72,15 @@ json::object ServerTest::run_cmd(const json::object& cmd) {
 json::object ServerTest::cmd(const std::vector<std::string>& args, const json::object& more) {
   json::array list;
   for (const std::string& arg : args) list.push_back(json::string(arg));
-  json::object object{
-      {"args", std::move(list)},
-      {"env", {"PATH=/usr/bin:/bin"}},
-      {"cpuLimit", 10'000'000'000},
-      {"clockLimit", 60'000'000'000},
-      {"memoryLimit", 256 << 20},
-      {"procLimit", 50},
-      {"files", json::array{json::object{{"content", ""}},
-                            json::object{{"name", "stdout"}, {"max", 1 << 20}},
-                            json::object{{"name", "stderr"}, {"max", 1 << 20}}}}};
+  json::object object{{"args", std::move(list)},
+                      {"env", {"PATH=/usr/bin:/bin"}},
+                      {"cpuLimit", 10'000'000'000},
+                      {"clockLimit", 60'000'000'000},
+                      {"memoryLimit", 256 << 20},
+                      {"procLimit", 50},
+                      {"files", json::array{json::object{{"content", ""}},
+                                            json::object{{"name", "stdout"}, {"max", 1 << 20}},
+                                            json::object{{"name", "stderr"}, {"max", 1 << 20}}}}};
   for (const json::key_value_pair& pair : more) object[pair.key()] = pair.value();
   return object;
 }

@@ -31,7 +31,9 @@ json::object content(const std::string& text) { return {{"content", text}}; }
 // ---- /run: statuses and figures
 
 TEST_F(GoJudge, AnAcceptedCommandHasItsOutputsAndFigures) {
-  const json::object result = run_cmd(shell("cat; echo err >&2", {{"files", files({content("in"), collector("stdout", 99), collector("stderr", 99)})}}));
+  const json::object result = run_cmd(
+      shell("cat; echo err >&2",
+            {{"files", files({content("in"), collector("stdout", 99), collector("stderr", 99)})}}));
   EXPECT_EQ(text_at(result, "status"), "Accepted") << json::serialize(result);
   EXPECT_EQ(number_at(result, "exitStatus"), 0U);
   EXPECT_EQ(file_of(result, "stdout"), "in");
@@ -57,8 +59,10 @@ TEST_F(GoJudge, EveryStatusHasItsWord) {
       {"Time Limit Exceeded", 9, shell(burn, {{"cpuLimit", 100'000'000}})},
       {"Time Limit Exceeded", 9, shell("sleep 100", {{"clockLimit", 100'000'000}})},
       {"Time Limit Exceeded", 9, shell("sleep 100", {{"realCpuLimit", 100'000'000}})},
-      {"Output Limit Exceeded", 25, shell("trap - XFSZ; head -c 100000 /dev/zero >x; kill -XFSZ $$")},
-      {"Output Limit Exceeded", 0, shell("echo 12345", {{"files", files({content(""), collector("stdout", 4)})}})},
+      {"Output Limit Exceeded", 25,
+       shell("trap - XFSZ; head -c 100000 /dev/zero >x; kill -XFSZ $$")},
+      {"Output Limit Exceeded", 0,
+       shell("echo 12345", {{"files", files({content(""), collector("stdout", 4)})}})},
       {"Dangerous Syscall", 31, shell("kill -SYS $$")},
   };
   for (const auto& one : cases) {
@@ -79,39 +83,55 @@ TEST_F(GoJudge, MemoryBeyondTheLimitIsMemoryLimitExceededWhateverElse) {
 
 TEST_F(GoJudge, ZeroAndHugeLimitsHaveADefinedAnswer) {
   EXPECT_EQ(text_at(run_cmd(shell("exit 0", {{"cpuLimit", 0}})), "status"), "Time Limit Exceeded");
-  EXPECT_EQ(text_at(run_cmd(shell("exit 0", {{"memoryLimit", 0}})), "status"), "Memory Limit Exceeded");
-  EXPECT_EQ(text_at(run_cmd(shell("exit 0", {{"memoryLimit", 4096}})), "status"), "Memory Limit Exceeded");
-  EXPECT_EQ(text_at(run_cmd(shell("sleep 9", {{"clockLimit", 1}})), "status"), "Time Limit Exceeded");
+  EXPECT_EQ(text_at(run_cmd(shell("exit 0", {{"memoryLimit", 0}})), "status"),
+            "Memory Limit Exceeded");
+  EXPECT_EQ(text_at(run_cmd(shell("exit 0", {{"memoryLimit", 4096}})), "status"),
+            "Memory Limit Exceeded");
+  EXPECT_EQ(text_at(run_cmd(shell("sleep 9", {{"clockLimit", 1}})), "status"),
+            "Time Limit Exceeded");
   const json::object none = run_cmd(shell("exit 0", {{"procLimit", 0}}));
   EXPECT_EQ(text_at(none, "status"), "Internal Error");
   EXPECT_THAT(text_at(none, "error"), HasSubstr("procLimit"));
   const std::uint64_t most = ~std::uint64_t{0};
-  const json::object huge = run_cmd(shell("echo", {{"cpuLimit", most}, {"clockLimit", most}, {"memoryLimit", most}, {"procLimit", most}, {"stackLimit", most}}));
+  const json::object huge = run_cmd(shell("echo", {{"cpuLimit", most},
+                                                   {"clockLimit", most},
+                                                   {"memoryLimit", most},
+                                                   {"procLimit", most},
+                                                   {"stackLimit", most}}));
   EXPECT_EQ(text_at(huge, "status"), "Accepted") << json::serialize(huge);
 }
 
 TEST_F(GoJudge, AProcessLimitHolds) {
-  const json::object result = run_cmd(shell("(sleep 0.1 & sleep 0.1 & sleep 0.1 & wait) 2>&1", {{"procLimit", 2}}));
+  const json::object result =
+      run_cmd(shell("(sleep 0.1 & sleep 0.1 & sleep 0.1 & wait) 2>&1", {{"procLimit", 2}}));
   EXPECT_THAT(file_of(result, "stdout"), HasSubstr("fork"));
 }
 
 TEST_F(GoJudge, AStackLimitIsClippedToTheMemory) {
-  const json::object cmd = shell("ulimit -s", {{"stackLimit", 1ULL << 40}, {"memoryLimit", 64 << 20}});
+  const json::object cmd =
+      shell("ulimit -s", {{"stackLimit", 1ULL << 40}, {"memoryLimit", 64 << 20}});
   EXPECT_EQ(file_of(run_cmd(cmd), "stdout"), std::to_string((64 << 10) + 16) + "\n");
 }
 
 TEST_F(GoJudge, DataAndAddressSpaceLimitsFollowTheMemoryLimit) {
   const std::string limit = std::to_string((64 << 10) + 16) + "\n";
   for (const char* field : {"dataSegmentLimit", "strictMemoryLimit"})
-    EXPECT_EQ(file_of(run_cmd(shell("ulimit -d", {{field, true}, {"memoryLimit", 64 << 20}})), "stdout"), limit);
-  EXPECT_EQ(file_of(run_cmd(shell("ulimit -v", {{"addressSpaceLimit", true}, {"memoryLimit", 64 << 20}})), "stdout"), limit);
+    EXPECT_EQ(
+        file_of(run_cmd(shell("ulimit -d", {{field, true}, {"memoryLimit", 64 << 20}})), "stdout"),
+        limit);
+  EXPECT_EQ(
+      file_of(run_cmd(shell("ulimit -v", {{"addressSpaceLimit", true}, {"memoryLimit", 64 << 20}})),
+              "stdout"),
+      limit);
   EXPECT_EQ(file_of(run_cmd(shell("ulimit -d; ulimit -v")), "stdout"), "unlimited\nunlimited\n");
 }
 
 TEST_F(GoJudge, ACpuRateSlowsOnlyWhereItIsEnabled) {
-  const json::object cmd = shell("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done", {{"cpuRateLimit", 100}});
+  const json::object cmd =
+      shell("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done", {{"cpuRateLimit", 100}});
   const auto ratio = [](const json::object& result) {
-    return static_cast<double>(number_at(result, "runTime")) / static_cast<double>(number_at(result, "time"));
+    return static_cast<double>(number_at(result, "runTime")) /
+           static_cast<double>(number_at(result, "time"));
   };
   arguments = {"--enable-cpu-rate"};
   EXPECT_GT(ratio(run_cmd(cmd)), 4);
@@ -135,35 +155,43 @@ TEST_F(GoJudge, TheEnvironmentIsWhatTheRequestSays) {
 // ---- files
 
 TEST_F(GoJudge, AFileCollectorCanBeSoughtReopenedAndRemoved) {
-  const json::object result = run_cmd(shell(
-      "echo abcdef; printf X | dd of=stdout conv=notrunc 2>/dev/null; echo more >>/w/stdout; rm stdout"));
+  const json::object result =
+      run_cmd(shell("echo abcdef; printf X | dd of=stdout conv=notrunc 2>/dev/null; echo more "
+                    ">>/w/stdout; rm stdout"));
   EXPECT_EQ(file_of(result, "stdout"), "Xbcdef\nmore\n") << json::serialize(result);
 }
 
 TEST_F(GoJudge, TwoDescriptorsOfOneCollectorShareItInOrder) {
   for (const bool pipe : {false, true}) {
     const json::object both = collector("both", 100, pipe);
-    const json::object result = run_cmd(shell("echo 1; echo 2 >&2; echo 3", {{"files", files({content(""), both, both})}}));
+    const json::object result =
+        run_cmd(shell("echo 1; echo 2 >&2; echo 3", {{"files", files({content(""), both, both})}}));
     EXPECT_EQ(file_of(result, "both"), "1\n2\n3\n");
   }
 }
 
 TEST_F(GoJudge, ACollectorThatIsFullKeepsOneByteMoreAndLetsTheCommandEnd) {
   for (const bool pipe : {false, true}) {
-    const json::object result = run_cmd(shell("head -c 1000000 /dev/zero | tr '\\0' x; echo end >&2", {{"files", files({content(""), collector("o", 1000, pipe), collector("e", 9)})}}));
+    const json::object result = run_cmd(
+        shell("head -c 1000000 /dev/zero | tr '\\0' x; echo end >&2",
+              {{"files", files({content(""), collector("o", 1000, pipe), collector("e", 9)})}}));
     EXPECT_EQ(text_at(result, "status"), "Output Limit Exceeded") << pipe;
     EXPECT_EQ(number_at(result, "exitStatus"), 0U);
     EXPECT_EQ(file_of(result, "o"), std::string(1001, 'x'));
     EXPECT_EQ(file_of(result, "e"), "end\n");
     EXPECT_THAT(json::serialize(result.at("fileError")), HasSubstr("CollectSizeExceeded"));
-    const json::object exact = run_cmd(shell("head -c 1000 /dev/zero | tr '\\0' x", {{"files", files({content(""), collector("o", 1000, pipe)})}}));
+    const json::object exact =
+        run_cmd(shell("head -c 1000 /dev/zero | tr '\\0' x",
+                      {{"files", files({content(""), collector("o", 1000, pipe)})}}));
     EXPECT_EQ(text_at(exact, "status"), "Accepted");
   }
 }
 
 TEST_F(GoJudge, BytesThatAreNoUtf8BecomeReplacementCharacters) {
   const json::object result = run_cmd(shell("printf 'a\\377b'"));
-  EXPECT_EQ(file_of(result, "stdout"), "a\xEF\xBF\xBD" "b");
+  EXPECT_EQ(file_of(result, "stdout"),
+            "a\xEF\xBF\xBD"
+            "b");
 }
 
 TEST_F(GoJudge, FilesComeFromTheHostTheRequestOrTheStore) {
@@ -172,14 +200,19 @@ TEST_F(GoJudge, FilesComeFromTheHostTheRequestOrTheStore) {
   const struct {
     json::object file;
     const char* text;
-  } cases[] = {{{{"src", host}}, "from the host"}, {content("from the request"), "from the request"}, {{{"fileId", id}}, "from the store"}};
+  } cases[] = {{{{"src", host}}, "from the host"},
+               {content("from the request"), "from the request"},
+               {{{"fileId", id}}, "from the store"}};
   for (const auto& one : cases) {
-    const json::object as_stdin = run_cmd(cmd({"cat"}, {{"files", files({one.file, collector("stdout", 99)})}}));
+    const json::object as_stdin =
+        run_cmd(cmd({"cat"}, {{"files", files({one.file, collector("stdout", 99)})}}));
     EXPECT_EQ(file_of(as_stdin, "stdout"), one.text);
-    const json::object copied = run_cmd(shell("cat in/file; stat -c %a in/file", {{"copyIn", {{"in/file", one.file}}}}));
+    const json::object copied =
+        run_cmd(shell("cat in/file; stat -c %a in/file", {{"copyIn", {{"in/file", one.file}}}}));
     EXPECT_EQ(file_of(copied, "stdout"), std::string(one.text) + "777\n");
   }
-  const json::object link = run_cmd(shell("readlink here", {{"copyIn", {{"here", {{"symlink", "/usr/bin/env"}}}}}}));
+  const json::object link =
+      run_cmd(shell("readlink here", {{"copyIn", {{"here", {{"symlink", "/usr/bin/env"}}}}}}));
   EXPECT_EQ(file_of(link, "stdout"), "/usr/bin/env\n");
 }
 
@@ -188,9 +221,12 @@ TEST_F(GoJudge, SrcIsConfinedToItsPrefixes) {
   const std::string outside = write("out", "not allowed");
   std::filesystem::create_symlink(outside, scratch_.path() + "/in/link");
   arguments = {"--src-prefix", scratch_.path() + "/in"};
-  EXPECT_EQ(file_of(run_cmd(shell("cat f", {{"copyIn", {{"f", {{"src", inside}}}}}})), "stdout"), "allowed");
-  for (const std::string& path : {outside, scratch_.path() + "/in/link", scratch_.path() + "/in/none", scratch_.path() + "/in/../out"}) {
-    const json::object request{{"cmd", json::array{shell("cat f", {{"copyIn", {{"f", {{"src", path}}}}}})}}};
+  EXPECT_EQ(file_of(run_cmd(shell("cat f", {{"copyIn", {{"f", {{"src", inside}}}}}})), "stdout"),
+            "allowed");
+  for (const std::string& path : {outside, scratch_.path() + "/in/link",
+                                  scratch_.path() + "/in/none", scratch_.path() + "/in/../out"}) {
+    const json::object request{
+        {"cmd", json::array{shell("cat f", {{"copyIn", {{"f", {{"src", path}}}}}})}}};
     const HttpAnswer answer = post_run(json::serialize(request));
     EXPECT_EQ(answer.status, 400) << path;
     EXPECT_THAT(answer.body, HasSubstr("does not under"));
@@ -223,53 +259,65 @@ TEST_F(GoJudge, ACopyInThatCannotBeIsAFileErrorAndNothingRuns) {
 }
 
 TEST_F(GoJudge, CopyOutBringsFilesAndSaysWhatItCannot) {
-  const json::object result = run_cmd(shell(
-      "echo 1 >a; mkdir -p d; ln -s a l; mkfifo p; head -c 100 /dev/zero >big",
-      {{"copyOut", {"a", "none", "none?", "d", "l", "p", "big", "/etc/passwd", "stdout"}}, {"copyOutMax", 50}}));
+  const json::object result = run_cmd(
+      shell("echo 1 >a; mkdir -p d; ln -s a l; mkfifo p; head -c 100 /dev/zero >big",
+            {{"copyOut", {"a", "none", "none?", "d", "l", "p", "big", "/etc/passwd", "stdout"}},
+             {"copyOutMax", 50}}));
   EXPECT_EQ(text_at(result, "status"), "File Error");
   EXPECT_EQ(file_of(result, "a"), "1\n");
   std::map<std::string, std::string> errors;
   for (const json::value& error : result.at("fileError").get_array())
     errors[text_at(error.get_object(), "name")] = text_at(error.get_object(), "type");
   const std::map<std::string, std::string> wanted = {
-      {"none", "CopyOutOpen"},          {"d", "CopyOutNotRegularFile"}, {"l", "CopyOutNotRegularFile"},
-      {"p", "CopyOutNotRegularFile"},   {"big", "CopyOutSizeExceeded"}, {"/etc/passwd", "CopyOutOpen"}};
+      {"none", "CopyOutOpen"},        {"d", "CopyOutNotRegularFile"},
+      {"l", "CopyOutNotRegularFile"}, {"p", "CopyOutNotRegularFile"},
+      {"big", "CopyOutSizeExceeded"}, {"/etc/passwd", "CopyOutOpen"}};
   EXPECT_EQ(errors, wanted) << json::serialize(result);
   EXPECT_TRUE(result.at("files").get_object().contains("stdout"));
   EXPECT_FALSE(result.at("files").get_object().contains("big"));
 }
 
 TEST_F(GoJudge, CopyOutTruncatesWhereItIsAsked) {
-  const json::object result = run_cmd(shell("printf 123456 >big", {{"copyOut", {"big"}}, {"copyOutMax", 3}, {"copyOutTruncate", true}}));
+  const json::object result = run_cmd(shell(
+      "printf 123456 >big", {{"copyOut", {"big"}}, {"copyOutMax", 3}, {"copyOutTruncate", true}}));
   EXPECT_EQ(text_at(result, "status"), "File Error");
   EXPECT_EQ(file_of(result, "big"), "123");
 }
 
 TEST_F(GoJudge, CachedFilesAndCollectorsGoToTheStore) {
-  const json::object result = run_cmd(shell("echo out; printf '#!/bin/sh\\necho again' >a; chmod 755 a", {{"copyOutCached", {"a", "stdout", "none?"}}}));
+  const json::object result =
+      run_cmd(shell("echo out; printf '#!/bin/sh\\necho again' >a; chmod 755 a",
+                    {{"copyOutCached", {"a", "stdout", "none?"}}}));
   EXPECT_EQ(text_at(result, "status"), "Accepted") << json::serialize(result);
   const json::object ids = result.at("fileIds").get_object();
   EXPECT_EQ(ids.size(), 2U);
   EXPECT_EQ(client().get("/file/" + text_at(ids, "stdout")).body, "out\n");
-  const json::object again = run_cmd(cmd({"a"}, {{"copyIn", {{"a", {{"fileId", text_at(ids, "a")}}}}}}));
+  const json::object again =
+      run_cmd(cmd({"a"}, {{"copyIn", {{"a", {{"fileId", text_at(ids, "a")}}}}}}));
   EXPECT_EQ(file_of(again, "stdout"), "again\n") << json::serialize(again);
 }
 
 // ---- pipes and terminals
 
-json::object pipe_map(int in_index, int in_fd, int out_index, int out_fd, const json::object& more = {}) {
-  json::object map{{"in", {{"index", in_index}, {"fd", in_fd}}}, {"out", {{"index", out_index}, {"fd", out_fd}}}};
+json::object pipe_map(int in_index, int in_fd, int out_index, int out_fd,
+                      const json::object& more = {}) {
+  json::object map{{"in", {{"index", in_index}, {"fd", in_fd}}},
+                   {"out", {{"index", out_index}, {"fd", out_fd}}}};
   for (const json::key_value_pair& pair : more) map[pair.key()] = pair.value();
   return map;
 }
 
 TEST_F(GoJudge, CommandsTalkThroughPipes) {
   for (const bool proxy : {false, true}) {
-    const json::object first = shell("echo question; read answer; echo got $answer >&2", {{"files", files({nullptr, nullptr, collector("err", 99)})}});
-    const json::object second = shell("read question; echo $question-answered", {{"files", files({nullptr, nullptr, collector("err", 99)})}});
+    const json::object first = shell("echo question; read answer; echo got $answer >&2",
+                                     {{"files", files({nullptr, nullptr, collector("err", 99)})}});
+    const json::object second = shell("read question; echo $question-answered",
+                                      {{"files", files({nullptr, nullptr, collector("err", 99)})}});
     const json::array results = run(json::object{
         {"cmd", json::array{first, second}},
-        {"pipeMapping", json::array{pipe_map(0, 1, 1, 0, {{"proxy", proxy}, {"name", "asked"}, {"max", 4}}), pipe_map(1, 1, 0, 0, {{"proxy", proxy}})}}});
+        {"pipeMapping",
+         json::array{pipe_map(0, 1, 1, 0, {{"proxy", proxy}, {"name", "asked"}, {"max", 4}}),
+                     pipe_map(1, 1, 0, 0, {{"proxy", proxy}})}}});
     ASSERT_EQ(results.size(), 2U);
     EXPECT_EQ(text_at(results[0].get_object(), "status"), "Accepted") << json::serialize(results);
     EXPECT_EQ(text_at(results[1].get_object(), "status"), "Accepted") << json::serialize(results);
@@ -279,10 +327,15 @@ TEST_F(GoJudge, CommandsTalkThroughPipes) {
 }
 
 TEST_F(GoJudge, AProxyReadsOnWhenTheConsumerIsGone) {
-  const json::object producer = shell("trap 'exit 9' PIPE; i=0; while [ $i -lt 30000 ]; do echo 0123456789; i=$((i+1)); done", {{"files", files({content(""), nullptr, collector("e", 99)})}});
-  const json::object consumer = shell("exit 0", {{"files", files({nullptr, collector("o", 99), collector("e", 99)})}});
+  const json::object producer =
+      shell("trap 'exit 9' PIPE; i=0; while [ $i -lt 30000 ]; do echo 0123456789; i=$((i+1)); done",
+            {{"files", files({content(""), nullptr, collector("e", 99)})}});
+  const json::object consumer =
+      shell("exit 0", {{"files", files({nullptr, collector("o", 99), collector("e", 99)})}});
   const auto status = [&](bool proxy) {
-    const json::array results = run(json::object{{"cmd", json::array{producer, consumer}}, {"pipeMapping", json::array{pipe_map(0, 1, 1, 0, {{"proxy", proxy}})}}});
+    const json::array results =
+        run(json::object{{"cmd", json::array{producer, consumer}},
+                         {"pipeMapping", json::array{pipe_map(0, 1, 1, 0, {{"proxy", proxy}})}}});
     return text_at(results[0].get_object(), "status");
   };
   EXPECT_EQ(status(true), "Accepted");
@@ -302,16 +355,23 @@ TEST_F(GoJudge, WrongPipesRefuseTheRequest) {
       {{}, "null file for index/fd: 0/1"},
   };
   for (const auto& one : cases) {
-    const HttpAnswer answer = post_run(json::serialize(json::object{{"cmd", json::array{writes, reads}}, {"pipeMapping", one.maps}}));
+    const HttpAnswer answer = post_run(json::serialize(
+        json::object{{"cmd", json::array{writes, reads}}, {"pipeMapping", one.maps}}));
     EXPECT_EQ(answer.status, 500) << answer.body;
     EXPECT_THAT(answer.body, HasSubstr(one.says));
   }
-  const HttpAnswer negative = post_run(json::serialize(json::object{{"cmd", json::array{writes, reads}}, {"pipeMapping", json::array{pipe_map(0, -1, 1, 0)}}}));
+  const HttpAnswer negative = post_run(json::serialize(json::object{
+      {"cmd", json::array{writes, reads}}, {"pipeMapping", json::array{pipe_map(0, -1, 1, 0)}}}));
   EXPECT_EQ(negative.status, 400) << negative.body;
 }
 
 TEST_F(GoJudge, ATerminalIsTheCommandsOwn) {
-  const json::object result = run_cmd(shell("tty >/dev/null 2>&1; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo terminal; read line; echo \"<$line>\"", {{"tty", true}, {"files", files({content("typed\n"), collector("stdout", 999), collector("stderr", 999)})}}));
+  const json::object result = run_cmd(
+      shell("tty >/dev/null 2>&1; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo terminal; read line; "
+            "echo \"<$line>\"",
+            {{"tty", true},
+             {"files",
+              files({content("typed\n"), collector("stdout", 999), collector("stderr", 999)})}}));
   EXPECT_EQ(text_at(result, "status"), "Accepted") << json::serialize(result);
   EXPECT_THAT(file_of(result, "stdout"), HasSubstr("terminal"));
   EXPECT_THAT(file_of(result, "stdout"), HasSubstr("<typed>"));
@@ -335,8 +395,10 @@ TEST_F(GoJudge, ARequestThatIsNoneIsRefusedWithAReason) {
       {400, R"({"cmd":[{"args":"ls"}]})", "args"},
       {400, R"({"cmd":[{"args":[7]}]})", "args[0]"},
       {400, R"({"cmd":[{"args":["ls"],"files":[{}]}]})", "file type is not valid for cmd"},
-      {400, R"({"cmd":[{"args":["ls"],"files":[{"name":"a"}]}]})", "file type is not valid for cmd"},
-      {400, R"({"cmd":[{"args":["ls"],"files":[{"streamIn":true}]}]})", "file type is not valid for cmd"},
+      {400, R"({"cmd":[{"args":["ls"],"files":[{"name":"a"}]}]})",
+       "file type is not valid for cmd"},
+      {400, R"({"cmd":[{"args":["ls"],"files":[{"streamIn":true}]}]})",
+       "file type is not valid for cmd"},
       {400, R"({"cmd":[{"args":["ls"],"cpuLimit":-1}]})", "cpuLimit"},
       {400, R"({"cmd":[{"args":["ls"],"cpuLimit":1.5}]})", "cpuLimit"},
       {400, R"({"cmd":[{"args":["ls"],"cpuLimit":1e300}]})", "cpuLimit"},
@@ -345,8 +407,10 @@ TEST_F(GoJudge, ARequestThatIsNoneIsRefusedWithAReason) {
       {400, R"({"cmd":[{"args":[],"procLimit":1}]})", "args"},
       {400, R"({"cmd":[{"args":["ls"],"procLimit":1,"env":["novalue"]}]})", "env"},
       {400, std::string(100'000, '['), "levels deep"},
-      {500, R"({"cmd":[{"args":["ls"],"files":[{"fileId":"NOPE"}]}]})", "file does not exists with id"},
-      {500, R"({"cmd":[{"args":["ls"],"copyIn":{"a":{"fileId":"../x"}}}]})", "file does not exists with id"},
+      {500, R"({"cmd":[{"args":["ls"],"files":[{"fileId":"NOPE"}]}]})",
+       "file does not exists with id"},
+      {500, R"({"cmd":[{"args":["ls"],"copyIn":{"a":{"fileId":"../x"}}}]})",
+       "file does not exists with id"},
   };
   for (const auto& one : cases) {
     const HttpAnswer answer = post_run(one.body);
@@ -360,7 +424,8 @@ TEST_F(GoJudge, ARequestThatIsNoneIsRefusedWithAReason) {
 TEST_F(GoJudge, UnknownFieldsAndNullsAreIgnored) {
   json::object cmd = shell("echo ok", {{"copyOutDir", "x"}, {"unknown", 1}, {"copyOut", nullptr}});
   cmd["files"] = files({nullptr, collector("stdout", 99)});
-  const HttpAnswer answer = post_run(json::serialize(json::object{{"cmd", json::array{cmd}}, {"requestId", "x"}}));
+  const HttpAnswer answer =
+      post_run(json::serialize(json::object{{"cmd", json::array{cmd}}, {"requestId", "x"}}));
   EXPECT_EQ(answer.status, 500) << "a null file without a pipe: " << answer.body;
   cmd["files"] = files({content(""), collector("stdout", 99)});
   EXPECT_EQ(file_of(run_cmd(cmd), "stdout"), "ok\n");
@@ -371,8 +436,10 @@ TEST_F(GoJudge, AFullQueueIsToldSo) {
   arguments = {"--profile", scratch_ / "pool.toml"};
   const json::object sleeping = shell("sleep 1000", {{"clockLimit", 2'000'000'000'000}});
   WebSocketClient socket(address(), "/ws");
-  for (const char* count : {"go_judge_worker_running_count 1\n", "go_judge_worker_queue_count 1\n"}) {
-    socket.send(json::serialize(json::object{{"requestId", count}, {"cmd", json::array{sleeping}}}));
+  for (const char* count :
+       {"go_judge_worker_running_count 1\n", "go_judge_worker_queue_count 1\n"}) {
+    socket.send(
+        json::serialize(json::object{{"requestId", count}, {"cmd", json::array{sleeping}}}));
     while (client().get("/metrics").body.find(count) == std::string::npos) {
     }
   }
@@ -384,10 +451,12 @@ TEST_F(GoJudge, AFullQueueIsToldSo) {
 
 TEST_F(GoJudge, AClientThatGoesEndsItsCommandAndFreesTheSlot) {
   arguments = {"--parallelism", "1"};
-  const std::string sleeping = json::serialize(json::object{{"cmd", json::array{shell("sleep 1000", {{"clockLimit", 2'000'000'000'000}})}}});
+  const std::string sleeping = json::serialize(
+      json::object{{"cmd", json::array{shell("sleep 1000", {{"clockLimit", 2'000'000'000'000}})}}});
   for (const bool half_closed : {false, true}) {
     auto goes = std::make_unique<HttpClient>(address());
-    goes->write_raw("POST /run HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(sleeping.size()) + "\r\n\r\n" + sleeping);
+    goes->write_raw("POST /run HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
+                    std::to_string(sleeping.size()) + "\r\n\r\n" + sleeping);
     if (half_closed)
       goes->shut_down_writing();
     else
@@ -423,9 +492,14 @@ TEST_F(GoJudge, IdsThatAreNoneAreAbsent) {
 
 TEST_F(GoJudge, AnUploadWithoutAFileIsRefused) {
   EXPECT_EQ(client().post("/file", "{}").status, 400);
-  const HttpAnswer other = client().request("POST", "/file", "--hatchery-test\r\nContent-Disposition: form-data; name=\"other\"\r\n\r\nx\r\n--hatchery-test--\r\n", {{"Content-Type", kFormType}});
+  const HttpAnswer other = client().request("POST", "/file",
+                                            "--hatchery-test\r\nContent-Disposition: form-data; "
+                                            "name=\"other\"\r\n\r\nx\r\n--hatchery-test--\r\n",
+                                            {{"Content-Type", kFormType}});
   EXPECT_EQ(other.status, 400);
-  const HttpAnswer cut = client().request("POST", "/file", "--hatchery-test\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx", {{"Content-Type", kFormType}});
+  const HttpAnswer cut = client().request(
+      "POST", "/file", "--hatchery-test\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx",
+      {{"Content-Type", kFormType}});
   EXPECT_EQ(cut.status, 400);
 }
 
@@ -433,11 +507,13 @@ TEST_F(GoJudge, AFullStoreRefusesThatUploadAlone) {
   write("pool.toml", "store_bytes_max = \"1MiB\"\n[[profile]]\nslots_max = 1\n");
   arguments = {"--profile", scratch_.path() + "/pool.toml"};
   HttpClient uploads(address());
-  const HttpAnswer answer = uploads.request("POST", "/file", form_of(std::string(1'500'000, 'x'), "big"), {{"Content-Type", kFormType}});
+  const HttpAnswer answer = uploads.request(
+      "POST", "/file", form_of(std::string(1'500'000, 'x'), "big"), {{"Content-Type", kFormType}});
   EXPECT_EQ(answer.status, 507);
   EXPECT_THAT(answer.body, HasSubstr("store"));
   EXPECT_EQ(upload("small").size(), 32U);
-  const json::object result = run_cmd(shell("head -c 2000000 /dev/zero >big", {{"copyOutCached", {"big"}}}));
+  const json::object result =
+      run_cmd(shell("head -c 2000000 /dev/zero >big", {{"copyOutCached", {"big"}}}));
   EXPECT_EQ(text_at(result, "status"), "File Error");
   EXPECT_EQ(file_of(run_cmd(shell("echo fine")), "stdout"), "fine\n");
 }
@@ -449,7 +525,9 @@ TEST_F(GoJudge, VersionAndConfigPassWhatJudgesCheck) {
   const json::object version = json::parse(client().get("/version").body, error).get_object();
   EXPECT_EQ(text_at(version, "buildVersion"), "v1.12.2");
   const json::object config = json::parse(client().get("/config").body, error).get_object();
-  for (const char* feature : {"copyOutOptional", "pipeProxy", "symlink", "addressSpaceLimit", "stream", "procPeak", "copyOutTruncate", "pipeProxyZeroCopy", "fixSymlinkEscape"}) {
+  for (const char* feature :
+       {"copyOutOptional", "pipeProxy", "symlink", "addressSpaceLimit", "stream", "procPeak",
+        "copyOutTruncate", "pipeProxyZeroCopy", "fixSymlinkEscape"}) {
     EXPECT_EQ(version.at(feature), json::value(true));
     EXPECT_EQ(config.at(feature), json::value(true));
   }
@@ -464,20 +542,40 @@ TEST_F(GoJudge, MetricsHaveGoJudgesNames) {
   run_cmd(shell("exit 0"));
   upload("x");
   const std::string text = client().get("/metrics").body;
-  for (const char* line : {"go_judge_exec_time_seconds_count{status=\"Accepted\"} 1", "go_judge_exec_memory_bytes_bucket{status=\"Accepted\",le=\"4096\"}", "go_judge_file_current_bytes_count 1", "go_judge_worker_queue_count 0", "hatchery_jobs_total{outcome=\"accepted\"} 1", "hatchery_job_step_seconds_count{step=\"queued\"} 1"})
+  for (const char* line : {"go_judge_exec_time_seconds_count{status=\"Accepted\"} 1",
+                           "go_judge_exec_memory_bytes_bucket{status=\"Accepted\",le=\"4096\"}",
+                           "go_judge_file_current_bytes_count 1", "go_judge_worker_queue_count 0",
+                           "hatchery_jobs_total{outcome=\"accepted\"} 1",
+                           "hatchery_job_step_seconds_count{step=\"queued\"} 1"})
     EXPECT_THAT(text, HasSubstr(line));
 }
 
 TEST_F(GoJudge, GoJudgesOwnStartLineWorks) {
-  arguments = {"-parallelism", "1", "-pre-fork=1", "-tmp-fs-param", "size=16m,nr_inodes=4k", "-file-timeout", "30m", "-release", "-cpu-cfs-period=100ms", "-dir", scratch_ / "files", "-extra-memory-limit=32k", "-no-fallback", "-open-file-limit=64"};
-  EXPECT_EQ(file_of(run_cmd(shell("ulimit -n; df -k --output=size /w | tail -1 | tr -d ' '")), "stdout"), "64\n16384\n");
+  arguments = {"-parallelism",
+               "1",
+               "-pre-fork=1",
+               "-tmp-fs-param",
+               "size=16m,nr_inodes=4k",
+               "-file-timeout",
+               "30m",
+               "-release",
+               "-cpu-cfs-period=100ms",
+               "-dir",
+               scratch_ / "files",
+               "-extra-memory-limit=32k",
+               "-no-fallback",
+               "-open-file-limit=64"};
+  EXPECT_EQ(
+      file_of(run_cmd(shell("ulimit -n; df -k --output=size /w | tail -1 | tr -d ' '")), "stdout"),
+      "64\n16384\n");
 }
 
 // ---- who may speak
 
 TEST_F(GoJudge, ATokenIsNeededWhereItIsSet) {
   arguments = {"--auth-token", "secret"};
-  for (const char* open : {"/version", "/config", "/healthz"}) EXPECT_EQ(client().get(open).status, 200) << open;
+  for (const char* open : {"/version", "/config", "/healthz"})
+    EXPECT_EQ(client().get(open).status, 200) << open;
   for (const char* path : {"/file", "/metrics", "/file/x", "/nothing"}) {
     HttpClient fresh(address());
     const HttpAnswer answer = fresh.get(path);
@@ -511,7 +609,8 @@ TEST_F(GoJudge, PagesOfOtherOriginsAreRefused) {
   EXPECT_EQ(get({{"Host", "[::1]:5050"}}), 200);
   for (const char* path : {"/ws", "/stream"}) {
     EXPECT_EQ(WebSocketClient(address(), path, {{"Origin", "http://evil.example"}}).status(), 403);
-    EXPECT_EQ(WebSocketClient(address(), path, {{"Origin", "https://judge.example"}}).status(), 101);
+    EXPECT_EQ(WebSocketClient(address(), path, {{"Origin", "https://judge.example"}}).status(),
+              101);
   }
 }
 
@@ -543,7 +642,8 @@ TEST_F(GoJudgeWs, ManyRequestsShareOneConnection) {
   for (int i = 0; i < kRequests; ++i) {
     const json::object answer = receive(socket);
     ASSERT_TRUE(answer.at("results").is_array()) << json::serialize(answer);
-    outputs[text_at(answer, "requestId")] = file_of(answer.at("results").get_array()[0].get_object(), "stdout");
+    outputs[text_at(answer, "requestId")] =
+        file_of(answer.at("results").get_array()[0].get_object(), "stdout");
   }
   ASSERT_EQ(outputs.size(), std::size_t{kRequests});
   for (const auto& [id, output] : outputs) EXPECT_EQ(output, id + "\n");
@@ -573,7 +673,8 @@ TEST_F(GoJudgeWs, ACancelledRequestIsSignalled) {
 }
 
 TEST_F(GoJudgeWs, AMalformedMessageClosesTheConnection) {
-  for (const char* message : {"{", "[]", R"({"requestId":"a","cmd":[{"args":["ls"],"files":[{}]}]})"}) {
+  for (const char* message :
+       {"{", "[]", R"({"requestId":"a","cmd":[{"args":["ls"],"files":[{}]}]})"}) {
     WebSocketClient socket(address(), "/ws");
     socket.send(message);
     EXPECT_FALSE(socket.receive().has_value()) << message;
@@ -583,8 +684,10 @@ TEST_F(GoJudgeWs, AMalformedMessageClosesTheConnection) {
 TEST_F(GoJudgeWs, AConnectionThatIsLostCancelsItsRequests) {
   arguments = {"--parallelism", "1"};
   auto socket = std::make_unique<WebSocketClient>(address(), "/ws");
-  socket->send(json::serialize(ws_request("a", shell("sleep 1000", {{"clockLimit", 2'000'000'000'000}}))));
-  socket->send(json::serialize(ws_request("b", shell("sleep 1000", {{"clockLimit", 2'000'000'000'000}}))));
+  socket->send(
+      json::serialize(ws_request("a", shell("sleep 1000", {{"clockLimit", 2'000'000'000'000}}))));
+  socket->send(
+      json::serialize(ws_request("b", shell("sleep 1000", {{"clockLimit", 2'000'000'000'000}}))));
   socket->cut();
   EXPECT_EQ(file_of(run_cmd(shell("echo free")), "stdout"), "free\n");
 }
@@ -595,7 +698,8 @@ class GoJudgeStream : public GoJudge {
  protected:
   static json::object streamed(const std::string& script, const json::object& more = {}) {
     json::object cmd = shell(script, more);
-    cmd["files"] = files({json::object{{"streamIn", true}}, json::object{{"streamOut", true}}, collector("stderr", 999)});
+    cmd["files"] = files({json::object{{"streamIn", true}}, json::object{{"streamOut", true}},
+                          collector("stderr", 999)});
     return cmd;
   }
   static std::string first(const json::object& cmd) {
@@ -620,7 +724,8 @@ class GoJudgeStream : public GoJudge {
     if (last_.empty()) output_until(socket, "\x7f never");
     EXPECT_EQ(last_.substr(0, 1), "\x01");
     json::error_code error;
-    const json::value value = json::parse(last_.substr(std::min<std::size_t>(1, last_.size())), error);
+    const json::value value =
+        json::parse(last_.substr(std::min<std::size_t>(1, last_.size())), error);
     EXPECT_TRUE(value.is_object()) << last_;
     if (!value.is_object() || !value.get_object().at("results").is_array()) return {};
     return value.get_object().at("results").get_array()[0].get_object();
@@ -631,7 +736,8 @@ class GoJudgeStream : public GoJudge {
 TEST_F(GoJudgeStream, InputAndOutputFlowWhileTheCommandRuns) {
   WebSocketClient socket(address(), "/stream");
   ASSERT_EQ(socket.status(), 101);
-  socket.send(first(streamed("while read line; do echo got $line; done; echo end; echo err >&2")), true);
+  socket.send(first(streamed("while read line; do echo got $line; done; echo end; echo err >&2")),
+              true);
   socket.send(std::string("\x03\x00one\n", 6), true);
   EXPECT_THAT(output_until(socket, "got one\n"), HasSubstr("got one"));
   socket.send(std::string("\x03\x00two\n", 6), true);
@@ -657,7 +763,10 @@ TEST_F(GoJudgeStream, ATerminalKnowsItsSizeAndEndsByControlD) {
 
 TEST_F(GoJudgeStream, ControlCInterruptsWhatHasTheTerminal) {
   WebSocketClient socket(address(), "/stream");
-  socket.send(first(streamed("trap 'echo caught; exit 7' INT; echo ready; while :; do sleep 0.1; done", {{"tty", true}})), true);
+  socket.send(
+      first(streamed("trap 'echo caught; exit 7' INT; echo ready; while :; do sleep 0.1; done",
+                     {{"tty", true}})),
+      true);
   EXPECT_THAT(output_until(socket, "ready"), HasSubstr("ready"));
   socket.send(std::string("\x03\x00\x03", 3), true);
   EXPECT_THAT(output_until(socket, "caught"), HasSubstr("caught"));
@@ -675,7 +784,14 @@ TEST_F(GoJudgeStream, ACancelKillsAndIsReported) {
 TEST_F(GoJudgeStream, WrongFramesEndTheConnection) {
   const std::string good = first(streamed("sleep 1000", {{"clockLimit", 2'000'000'000'000}}));
   const std::vector<std::vector<std::string>> cases = {
-      {""}, {"\x03\x30x"}, {"\x01{"}, {good, "\x09"}, {good, std::string("\x03\x05x", 3)}, {good, ""}, {good, "\x02{"}, {good, std::string("\x02") + R"({"index":0,"fd":0,"rows":1,"cols":1})"}};
+      {""},
+      {"\x03\x30x"},
+      {"\x01{"},
+      {good, "\x09"},
+      {good, std::string("\x03\x05x", 3)},
+      {good, ""},
+      {good, "\x02{"},
+      {good, std::string("\x02") + R"({"index":0,"fd":0,"rows":1,"cols":1})"}};
   for (const auto& frames : cases) {
     WebSocketClient socket(address(), "/stream");
     for (const std::string& frame : frames) socket.send(frame, true);
@@ -689,8 +805,10 @@ TEST_F(GoJudgeStream, WrongFramesEndTheConnection) {
 // ---- other clients
 
 TEST_F(GoJudge, AJudgesSequenceWorksWithClientLibrariesThatAreNotOurs) {
-  for (const char* feature : {"python3", "requests", "websockets", "gxx"}) HATCHERY_REQUIRE_FEATURE(feature);
-  const ProcessResult result = run_process({"/usr/bin/python3", HATCHERY_SOURCE_DIR "/tests/server_client.py", "http://" + address()});
+  for (const char* feature : {"python3", "requests", "websockets", "gxx"})
+    HATCHERY_REQUIRE_FEATURE(feature);
+  const ProcessResult result = run_process(
+      {"/usr/bin/python3", HATCHERY_SOURCE_DIR "/tests/server_client.py", "http://" + address()});
   EXPECT_EQ(result.status, 0) << result.out << result.err;
 }
 

@@ -1,8 +1,8 @@
-#include "pool/server/multipart.h"
-
 #include <gtest/gtest.h>
 
 #include <vector>
+
+#include "pool/server/multipart.h"
 
 namespace hatchery::server {
 namespace {
@@ -55,7 +55,8 @@ TEST(Multipart, IsReadTheSameInPiecesOfAnySize) {
 }
 
 TEST(Multipart, IsNotCompleteWhenItIsCutOff) {
-  const std::string body = "--BOUND\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n--BOUND--";
+  const std::string body =
+      "--BOUND\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n--BOUND--";
   EXPECT_TRUE(read(body, 7).complete);
   for (std::size_t size = 0; size < body.size(); ++size)
     EXPECT_FALSE(read(body.substr(0, size), 7).complete) << size;
@@ -69,8 +70,8 @@ TEST(Multipart, RefusesHeadersWithoutAnEnd) {
 TEST(Multipart, FindsTheBoundaryInTheContentType) {
   EXPECT_EQ(boundary_of("multipart/form-data; boundary=x"), "x");
   EXPECT_EQ(boundary_of("Multipart/Form-Data; charset=utf-8; Boundary=\"a b\""), "a b");
-  for (const char* none : {"", "text/plain", "multipart/form-data", "multipart/form-data; boundary=",
-                           "multipart/form-data; boundary=\"\""})
+  for (const char* none : {"", "text/plain", "multipart/form-data",
+                           "multipart/form-data; boundary=", "multipart/form-data; boundary=\"\""})
     EXPECT_EQ(boundary_of(none), std::nullopt) << none;
   EXPECT_EQ(boundary_of("multipart/form-data; boundary=" + std::string(71, 'x')), std::nullopt);
 }

@@ -48,7 +48,8 @@ std::string output_text(const json::object& tracked, const std::string& name) {
 }
 
 TEST_F(Native, AJobIsRunAndItsReportIsKept) {
-  const json::object done = job(script("cat; exit 3", {{"stdin", {{"text", "in"}}}, {"id", "mine"}}));
+  const json::object done =
+      job(script("cat; exit 3", {{"stdin", {{"text", "in"}}}, {"id", "mine"}}));
   EXPECT_EQ(text_at(done, "state"), "done");
   const json::object report = done.at("report").get_object();
   EXPECT_EQ(text_at(report, "id"), "mine");
@@ -63,23 +64,31 @@ TEST_F(Native, AJobIsRunAndItsReportIsKept) {
 }
 
 TEST_F(Native, AJobGoesOnWithoutItsClientAndIsFoundAgain) {
-  const json::object accepted = answer(client().post("/v1/jobs", json::serialize(script("sleep 0.2; echo done"))), 202);
+  const json::object accepted =
+      answer(client().post("/v1/jobs", json::serialize(script("sleep 0.2; echo done"))), 202);
   EXPECT_EQ(text_at(accepted, "state"), "active");
   EXPECT_TRUE(accepted.at("report").is_null());
   HttpClient another(address());
-  const json::object done = answer(another.get("/v1/jobs/" + text_at(accepted, "id") + "?wait=1"), 200);
+  const json::object done =
+      answer(another.get("/v1/jobs/" + text_at(accepted, "id") + "?wait=1"), 200);
   EXPECT_EQ(output_text(done, "stdout"), "done\n");
 }
 
 TEST_F(Native, ACancelledJobSaysSo) {
-  const std::string id = text_at(answer(client().post("/v1/jobs", json::serialize(script("sleep 1000", {{"limits", {{"wall_time", "1h"}}}}))), 202), "id");
+  const std::string id = text_at(
+      answer(client().post("/v1/jobs", json::serialize(script(
+                                           "sleep 1000", {{"limits", {{"wall_time", "1h"}}}}))),
+             202),
+      "id");
   answer(client().request("DELETE", "/v1/jobs/" + id), 202);
   const json::object done = answer(client().get("/v1/jobs/" + id + "?wait=1"), 200);
   EXPECT_EQ(text_at(done.at("report").get_object(), "outcome"), "cancelled");
 }
 
 TEST_F(Native, OutputsOfAnyBytesComeWhole) {
-  const json::object done = job(script("printf 'a\\377\\000b'; printf x >file", {{"files_out", json::array{json::object{{"path", "file"}, {"store", true}}}}}));
+  const json::object done =
+      job(script("printf 'a\\377\\000b'; printf x >file",
+                 {{"files_out", json::array{json::object{{"path", "file"}, {"store", true}}}}}));
   const std::string path = "/v1/jobs/" + text_at(done, "id") + "/outputs/";
   EXPECT_EQ(client().get(path + "stdout").body, std::string("a\377\0b", 4));
   EXPECT_EQ(client().get(path + "file").body, "x");
@@ -95,8 +104,10 @@ TEST_F(Native, AKeyRunsAJobOnce) {
   EXPECT_EQ(first.body, second.body);
   EXPECT_EQ(second.headers.at("idempotent-replay"), "true");
   EXPECT_FALSE(first.headers.contains("idempotent-replay"));
-  EXPECT_EQ(client().request("POST", "/v1/jobs", json::serialize(script("other")), key).status, 422);
-  EXPECT_NE(client().request("POST", "/v1/jobs?wait=1", body, {{"Idempotency-Key", "k2"}}).body, first.body);
+  EXPECT_EQ(client().request("POST", "/v1/jobs", json::serialize(script("other")), key).status,
+            422);
+  EXPECT_NE(client().request("POST", "/v1/jobs?wait=1", body, {{"Idempotency-Key", "k2"}}).body,
+            first.body);
 }
 
 // ---- logs
@@ -127,7 +138,11 @@ Followed parse_events(const std::string& body) {
 }
 
 TEST_F(Native, ALogIsFollowedLiveAndResumedWhereItBroke) {
-  const std::string id = text_at(answer(client().post("/v1/jobs?log=1", json::serialize(script("echo one; echo err >&2; sleep 0.3; echo two"))), 202), "id");
+  const std::string id = text_at(
+      answer(client().post("/v1/jobs?log=1",
+                           json::serialize(script("echo one; echo err >&2; sleep 0.3; echo two"))),
+             202),
+      "id");
   HttpClient follower(address());
   const Followed all = parse_events(follower.get("/v1/jobs/" + id + "/log").body);
   EXPECT_EQ(all.out, "one\ntwo\n");
@@ -135,7 +150,11 @@ TEST_F(Native, ALogIsFollowedLiveAndResumedWhereItBroke) {
   EXPECT_EQ(all.end, "accepted");
   EXPECT_EQ(all.last_id, "12");
   HttpClient resumed(address());
-  EXPECT_EQ(parse_events(resumed.request("GET", "/v1/jobs/" + id + "/log", "", {{"Last-Event-ID", "9"}}).body).out, "wo\n");
+  EXPECT_EQ(
+      parse_events(
+          resumed.request("GET", "/v1/jobs/" + id + "/log", "", {{"Last-Event-ID", "9"}}).body)
+          .out,
+      "wo\n");
   HttpClient at_end(address());
   EXPECT_EQ(parse_events(at_end.get("/v1/jobs/" + id + "/log?offset=12").body).out, "");
   HttpClient wrong(address());
@@ -144,7 +163,13 @@ TEST_F(Native, ALogIsFollowedLiveAndResumedWhereItBroke) {
 }
 
 TEST_F(Native, ALogBeyondTheOutputLimitEndsTheJob) {
-  const json::object done = answer(client().post("/v1/jobs?log=1&wait=1", json::serialize(script("yes", {{"limits", {{"output", 100'000}, {"wall_time", "1h"}, {"cpu_time", "1h"}}}}))), 200);
+  const json::object done = answer(
+      client().post(
+          "/v1/jobs?log=1&wait=1",
+          json::serialize(script(
+              "yes",
+              {{"limits", {{"output", 100'000}, {"wall_time", "1h"}, {"cpu_time", "1h"}}}}))),
+      200);
   EXPECT_EQ(text_at(done.at("report").get_object(), "outcome"), "output limit");
   EXPECT_EQ(number_at(done, "log_bytes"), 100'000U);
 }
@@ -152,27 +177,35 @@ TEST_F(Native, ALogBeyondTheOutputLimitEndsTheJob) {
 // ---- batches
 
 TEST_F(Native, ABatchRunsOneProgramOnManyTests) {
-  const json::object batch{{"job", script("read a b; echo $((a+b))")},
-                           {"tests", json::array{json::object{{"id", "small"}, {"stdin", "1 2\n"}, {"expected", "3"}}, json::object{{"stdin", "20 22\n"}, {"expected", "42\n"}}}}};
-  const json::object done = answer(client().post("/v1/batches?wait=1", json::serialize(batch)), 200);
+  const json::object batch{
+      {"job", script("read a b; echo $((a+b))")},
+      {"tests", json::array{json::object{{"id", "small"}, {"stdin", "1 2\n"}, {"expected", "3"}},
+                            json::object{{"stdin", "20 22\n"}, {"expected", "42\n"}}}}};
+  const json::object done =
+      answer(client().post("/v1/batches?wait=1", json::serialize(batch)), 200);
   EXPECT_EQ(text_at(done, "verdict"), "accepted") << json::serialize(done);
   const json::array results = done.at("results").get_array();
   ASSERT_EQ(results.size(), 2U);
   EXPECT_EQ(text_at(results[0].get_object(), "id"), "small");
   EXPECT_EQ(text_at(results[1].get_object(), "id"), "2");
-  for (const json::value& result : results) EXPECT_EQ(text_at(result.get_object(), "verdict"), "accepted");
+  for (const json::value& result : results)
+    EXPECT_EQ(text_at(result.get_object(), "verdict"), "accepted");
   EXPECT_EQ(answer(client().get("/v1/batches/" + text_at(done, "id")), 200), done);
 }
 
 TEST_F(Native, ABatchStopsAtTheFirstFailureUnlessToldNotTo) {
   json::array tests;
-  for (int i = 0; i < 40; ++i) tests.push_back(json::object{{"stdin", std::to_string(i)}, {"expected", i == 3 ? "wrong" : std::to_string(i)}});
+  for (int i = 0; i < 40; ++i)
+    tests.push_back(json::object{{"stdin", std::to_string(i)},
+                                 {"expected", i == 3 ? "wrong" : std::to_string(i)}});
   json::object batch{{"job", script("cat")}, {"tests", tests}};
   const auto counts = [&] {
     std::map<std::string, int> verdicts;
-    const json::object done = answer(client().post("/v1/batches?wait=1", json::serialize(batch)), 200);
+    const json::object done =
+        answer(client().post("/v1/batches?wait=1", json::serialize(batch)), 200);
     EXPECT_EQ(text_at(done, "verdict"), "wrong answer");
-    for (const json::value& result : done.at("results").get_array()) ++verdicts[text_at(result.get_object(), "verdict")];
+    for (const json::value& result : done.at("results").get_array())
+      ++verdicts[text_at(result.get_object(), "verdict")];
     return verdicts;
   };
   std::map<std::string, int> stopped = counts();
@@ -183,9 +216,19 @@ TEST_F(Native, ABatchStopsAtTheFirstFailureUnlessToldNotTo) {
 }
 
 TEST_F(Native, ABatchsCheckerDecides) {
-  const char* check = "read a <output; read b <expected; [ -s input ] || exit 9; [ $a -ge $b ] && echo at least || exit 1";
-  json::object batch{{"job", script("cat")}, {"checker", script(check)}, {"stop_at_first", false}, {"tests", json::array{json::object{{"stdin", "7\n"}, {"expected", "5\n"}}, json::object{{"stdin", "4\n"}, {"expected", "5\n"}}, json::object{{"stdin", ""}, {"expected", "5\n"}}}}};
-  const json::array results = answer(client().post("/v1/batches?wait=1", json::serialize(batch)), 200).at("results").get_array();
+  const char* check =
+      "read a <output; read b <expected; [ -s input ] || exit 9; [ $a -ge $b ] && echo at least || "
+      "exit 1";
+  json::object batch{{"job", script("cat")},
+                     {"checker", script(check)},
+                     {"stop_at_first", false},
+                     {"tests", json::array{json::object{{"stdin", "7\n"}, {"expected", "5\n"}},
+                                           json::object{{"stdin", "4\n"}, {"expected", "5\n"}},
+                                           json::object{{"stdin", ""}, {"expected", "5\n"}}}}};
+  const json::array results =
+      answer(client().post("/v1/batches?wait=1", json::serialize(batch)), 200)
+          .at("results")
+          .get_array();
   EXPECT_EQ(text_at(results[0].get_object(), "verdict"), "accepted");
   EXPECT_EQ(text_at(results[0].get_object(), "message"), "at least\n");
   EXPECT_EQ(text_at(results[1].get_object(), "verdict"), "wrong answer");
@@ -193,8 +236,18 @@ TEST_F(Native, ABatchsCheckerDecides) {
 }
 
 TEST_F(Native, ToleranceAndOutcomesAreVerdicts) {
-  json::object batch{{"job", script("cat; read x <&0; [ -e /w/never ] || true")}, {"validator_flags", {"float_tolerance 1e-3"}}, {"stop_at_first", false}, {"tests", json::array{json::object{{"stdin", "3.1415"}, {"expected", "3.1416"}}, json::object{{"stdin", "3.1"}, {"expected", "3.2"}}, json::object{{"args", {"/bin/sh", "-c", "exit 4"}}, {"expected", ""}}}}};
-  const json::array results = answer(client().post("/v1/batches?wait=1", json::serialize(batch)), 200).at("results").get_array();
+  json::object batch{
+      {"job", script("cat; read x <&0; [ -e /w/never ] || true")},
+      {"validator_flags", {"float_tolerance 1e-3"}},
+      {"stop_at_first", false},
+      {"tests",
+       json::array{json::object{{"stdin", "3.1415"}, {"expected", "3.1416"}},
+                   json::object{{"stdin", "3.1"}, {"expected", "3.2"}},
+                   json::object{{"args", {"/bin/sh", "-c", "exit 4"}}, {"expected", ""}}}}};
+  const json::array results =
+      answer(client().post("/v1/batches?wait=1", json::serialize(batch)), 200)
+          .at("results")
+          .get_array();
   EXPECT_EQ(text_at(results[0].get_object(), "verdict"), "accepted");
   EXPECT_EQ(text_at(results[1].get_object(), "verdict"), "wrong answer");
   EXPECT_EQ(text_at(results[2].get_object(), "verdict"), "nonzero exit");
@@ -203,12 +256,15 @@ TEST_F(Native, ToleranceAndOutcomesAreVerdicts) {
 TEST_F(Native, ACancelledBatchEnds) {
   json::array tests;
   for (int i = 0; i < 20; ++i) tests.push_back(json::object{{"stdin", ""}});
-  const json::object batch{{"job", script("sleep 1000", {{"limits", {{"wall_time", "1h"}}}})}, {"tests", tests}};
-  const std::string id = text_at(answer(client().post("/v1/batches", json::serialize(batch)), 202), "id");
+  const json::object batch{{"job", script("sleep 1000", {{"limits", {{"wall_time", "1h"}}}})},
+                           {"tests", tests}};
+  const std::string id =
+      text_at(answer(client().post("/v1/batches", json::serialize(batch)), 202), "id");
   answer(client().request("DELETE", "/v1/batches/" + id), 202);
   const json::object done = answer(client().get("/v1/batches/" + id + "?wait=1"), 200);
   EXPECT_EQ(text_at(done, "verdict"), "cancelled");
-  for (const json::value& result : done.at("results").get_array()) EXPECT_EQ(text_at(result.get_object(), "verdict"), "not run");
+  for (const json::value& result : done.at("results").get_array())
+    EXPECT_EQ(text_at(result.get_object(), "verdict"), "not run");
 }
 
 // ---- files
@@ -226,23 +282,30 @@ TEST_F(Native, AFilesIdIsItsHashAndTheSameContentIsStoredOnce) {
   const json::object files = answer(client().get("/v1/files"), 200);
   EXPECT_EQ(files.at("files").get_array().size(), 1U);
   EXPECT_EQ(number_at(files, "bytes"), 5U);
-  const json::object done = job({{"args", {"cat", "f"}}, {"files_in", json::array{json::object{{"path", "f"}, {"stored", hello}}}}});
+  const json::object done =
+      job({{"args", {"cat", "f"}},
+           {"files_in", json::array{json::object{{"path", "f"}, {"stored", hello}}}}});
   EXPECT_EQ(output_text(done, "stdout"), "hello");
   EXPECT_EQ(client().request("DELETE", "/v1/files/" + hello).status, 204);
   EXPECT_EQ(client().request("DELETE", "/v1/files/" + hello).status, 404);
-  EXPECT_EQ(text_at(answer(client().request("POST", "/v1/files", ""), 201), "id"), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(text_at(answer(client().request("POST", "/v1/files", ""), 201), "id"),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
 TEST_F(Native, FilesInADirectorySurviveARestart) {
   arguments = {"--dir", scratch_ / "files"};
   const std::string named = upload("of go-judge", "name.txt");
-  const std::string hash = text_at(answer(client().request("POST", "/v1/files", "hello"), 201), "id");
-  const json::object made = job(script("printf made >m", {{"files_out", json::array{json::object{{"path", "m"}, {"store", true}}}}}));
+  const std::string hash =
+      text_at(answer(client().request("POST", "/v1/files", "hello"), 201), "id");
+  const json::object made =
+      job(script("printf made >m",
+                 {{"files_out", json::array{json::object{{"path", "m"}, {"store", true}}}}}));
   std::string stored;
   for (const json::value& output : made.at("report").get_object().at("outputs").get_array())
     if (output.get_object().contains("stored")) stored = text_at(output.get_object(), "stored");
   // A second server may not have the same directory.
-  const ProcessResult second = run_process({HATCHERY_BINARY, "serve", "--http-addr", "127.0.0.1:0", "--dir", scratch_ / "files"});
+  const ProcessResult second = run_process(
+      {HATCHERY_BINARY, "serve", "--http-addr", "127.0.0.1:0", "--dir", scratch_ / "files"});
   EXPECT_NE(second.status, 0);
   EXPECT_THAT(second.err, HasSubstr("EBUSY"));
   restart(SIGKILL);
@@ -250,25 +313,27 @@ TEST_F(Native, FilesInADirectorySurviveARestart) {
   EXPECT_THAT(client().get("/file").body, HasSubstr("name.txt"));
   EXPECT_EQ(client().get("/v1/files/" + hash).body, "hello");
   EXPECT_EQ(client().get("/v1/files/" + stored).body, "made");
-  const json::object done = job({{"args", {"cat", "f"}}, {"files_in", json::array{json::object{{"path", "f"}, {"stored", hash}}}}});
+  const json::object done =
+      job({{"args", {"cat", "f"}},
+           {"files_in", json::array{json::object{{"path", "f"}, {"stored", hash}}}}});
   EXPECT_EQ(output_text(done, "stdout"), "hello");
   EXPECT_EQ(client().request("DELETE", "/file/" + named).status, 200);
   restart(SIGTERM);
   EXPECT_EQ(client().get("/file/" + named).status, 404);
 }
 
-TEST_F(Native, AGibibyteIsStoredAndReadBackWithoutBeingHeld) {
-  write("pool.toml", "store_bytes_max = \"3GiB\"\n[[profile]]\nslots_max = 1\n");
-  arguments = {"--profile", scratch_ / "pool.toml", "--dir", scratch_ / "files"};
-  const std::uint64_t size = 1ULL << 30;
-  client().write_raw("POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n");
+TEST_F(Native, ALargeFileIsStoredAndReadBackWithoutBeingHeld) {
+  arguments = {"--dir", scratch_ / "files"};
+  const std::uint64_t size = 256ULL << 20;
+  client().write_raw("POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
+                     std::to_string(size) + "\r\n\r\n");
   const std::string part(1 << 20, 'x');
-  for (int i = 0; i < 1024; ++i) ASSERT_TRUE(client().write_raw(part));
+  for (int i = 0; i < 256; ++i) ASSERT_TRUE(client().write_raw(part));
   const json::object stored = answer(client().read_answer(), 201);
   EXPECT_EQ(number_at(stored, "size"), size);
-  EXPECT_LT(server().peak_resident_kib(), 200U << 10);
+  EXPECT_LT(server().peak_resident_kib(), 100U << 10);
   EXPECT_EQ(client().get("/v1/files/" + text_at(stored, "id")).body.size(), size);
-  EXPECT_LT(server().peak_resident_kib(), 200U << 10);
+  EXPECT_LT(server().peak_resident_kib(), 100U << 10);
 }
 
 // ---- refusals
@@ -283,18 +348,26 @@ TEST_F(Native, WhatIsWrongIsNamedWithItsRemedy) {
       {"/v1/jobs", "{}", "args"},
       {"/v1/jobs", R"({"args":["ls"],"nope":1})", "nope"},
       {"/v1/jobs", R"({"args":["ls"],"limits":{"memory":1}})", "limits.memory"},
-      {"/v1/jobs", R"({"args":["ls"],"stdin":{"host_file":"/etc/passwd"}})", "path of the server's host"},
-      {"/v1/jobs", R"({"args":["ls"],"stdout":{"host_file":"/tmp/x","write":true}})", "path of the server's host"},
-      {"/v1/jobs", R"({"args":["ls"],"files_in":[{"path":"a","host_directory":"/etc"}]})", "path of the server's host"},
-      {"/v1/jobs", R"({"args":["ls"],"files_in":[{"path":"a","stored":"00000000000000000000000000000000"}]})", "not stored"},
+      {"/v1/jobs", R"({"args":["ls"],"stdin":{"host_file":"/etc/passwd"}})",
+       "path of the server's host"},
+      {"/v1/jobs", R"({"args":["ls"],"stdout":{"host_file":"/tmp/x","write":true}})",
+       "path of the server's host"},
+      {"/v1/jobs", R"({"args":["ls"],"files_in":[{"path":"a","host_directory":"/etc"}]})",
+       "path of the server's host"},
+      {"/v1/jobs",
+       R"({"args":["ls"],"files_in":[{"path":"a","stored":"00000000000000000000000000000000"}]})",
+       "not stored"},
       {"/v1/batches", "[]", "object"},
       {"/v1/batches", "{}", "tests"},
       {"/v1/batches", R"({"job":{"args":["ls"]},"tests":[{"nope":1}]})", "nope"},
       {"/v1/batches", R"({"job":{"args":["ls"]},"tests":[{"expected":7}]})", "expected"},
       {"/v1/batches", R"({"job":{},"tests":[{}]})", "args"},
   };
-  for (const auto& one : cases) EXPECT_THAT(error(client().post(one.target, one.body), 400), HasSubstr(one.says)) << one.body;
-  for (const char* path : {"/v1/jobs/none", "/v1/batches/none", "/v1/files/none", "/v1/none", "/v1/jobs/none/log"}) error(client().get(path), 404);
+  for (const auto& one : cases)
+    EXPECT_THAT(error(client().post(one.target, one.body), 400), HasSubstr(one.says)) << one.body;
+  for (const char* path :
+       {"/v1/jobs/none", "/v1/batches/none", "/v1/files/none", "/v1/none", "/v1/jobs/none/log"})
+    error(client().get(path), 404);
   error(client().request("PUT", "/v1/jobs"), 405);
   error(client().request("POST", "/v1/stats"), 405);
 }
@@ -306,14 +379,40 @@ TEST_F(Native, HostFilesAreReadWhereTheOperatorAllowsThem) {
   EXPECT_EQ(output_text(done, "stdout"), "allowed");
 }
 
+// ---- the page
+
+TEST_F(Native, ThePageWorksInABrowser) {
+  for (const char* feature : {"python3", "selenium", "chromium", "gxx"})
+    HATCHERY_REQUIRE_FEATURE(feature);
+  const ProcessResult result = run_process(
+      {"/usr/bin/python3", HATCHERY_SOURCE_DIR "/tests/server_page.py", "http://" + address()});
+  EXPECT_EQ(result.status, 0) << result.out << result.err;
+}
+
+TEST_F(Native, ThePageIsOpenAndItsDataIsNot) {
+  arguments = {"--auth-token", "secret"};
+  for (const char* path : {"/", "/page.js", "/page.css", "/chart.min.js"}) {
+    const HttpAnswer page = client().get(path);
+    EXPECT_EQ(page.status, 200) << path;
+    EXPECT_THAT(page.headers.at("content-security-policy"), HasSubstr("default-src 'self'"));
+  }
+  for (const char* path : {"/v1/stats", "/v1/events", "/v1/openapi.json"}) {
+    HttpClient fresh(address());
+    EXPECT_EQ(fresh.get(path).status, 401) << path;
+  }
+}
+
 // ---- its description
 
 /// The members that a schema of the document requires are there.
-void expect_matches(const json::object& document, const json::value& schema, const json::value& got, const std::string& where) {
+void expect_matches(const json::object& document, const json::value& schema, const json::value& got,
+                    const std::string& where) {
   const json::object* object = schema.if_object();
   if (object == nullptr) return;
   if (const std::string name = text_at(*object, "$ref"); !name.empty())
-    return expect_matches(document, document.at("components").at("schemas").at(name.substr(name.rfind('/') + 1)), got, where);
+    return expect_matches(
+        document, document.at("components").at("schemas").at(name.substr(name.rfind('/') + 1)), got,
+        where);
   if (got.is_null()) {
     EXPECT_TRUE(object->contains("nullable")) << where;
     return;
@@ -322,24 +421,31 @@ void expect_matches(const json::object& document, const json::value& schema, con
     for (const json::value& one : all->get_array()) expect_matches(document, one, got, where);
   if (const json::value* required = object->if_contains("required")) {
     for (const json::value& name : required->get_array())
-      EXPECT_TRUE(got.get_object().contains(name.get_string())) << where << "." << name.get_string().c_str();
+      EXPECT_TRUE(got.get_object().contains(name.get_string()))
+          << where << "." << name.get_string().c_str();
   }
   if (const json::value* properties = object->if_contains("properties"))
     for (const json::key_value_pair& property : properties->get_object())
       if (const json::value* member = got.get_object().if_contains(property.key()))
-        expect_matches(document, property.value(), *member, where + "." + std::string(property.key()));
+        expect_matches(document, property.value(), *member,
+                       where + "." + std::string(property.key()));
   if (const json::value* items = object->if_contains("items"))
-    for (const json::value& item : got.get_array()) expect_matches(document, *items, item, where + "[]");
+    for (const json::value& item : got.get_array())
+      expect_matches(document, *items, item, where + "[]");
 }
 
 TEST_F(Native, TheServerAnswersAsItsDescriptionSays) {
   const json::object document = answer(client().get("/v1/openapi.json"), 200);
   EXPECT_EQ(text_at(document, "openapi").substr(0, 2), "3.");
   const std::string job_id = text_at(job(script("echo hi")), "id");
-  const std::string log_id = text_at(answer(client().post("/v1/jobs?log=1&wait=1", json::serialize(script("echo hi"))), 200), "id");
-  const std::string file_id = text_at(answer(client().request("POST", "/v1/files", "x"), 201), "id");
+  const std::string log_id = text_at(
+      answer(client().post("/v1/jobs?log=1&wait=1", json::serialize(script("echo hi"))), 200),
+      "id");
+  const std::string file_id =
+      text_at(answer(client().request("POST", "/v1/files", "x"), 201), "id");
   const std::string batch = R"({"job":{"args":["cat"]},"tests":[{"stdin":"a","expected":"a"}]})";
-  const std::string batch_id = text_at(answer(client().post("/v1/batches?wait=1", batch), 200), "id");
+  const std::string batch_id =
+      text_at(answer(client().post("/v1/batches?wait=1", batch), 200), "id");
   for (const json::key_value_pair& path : document.at("paths").get_object()) {
     for (const json::key_value_pair& operation : path.value().get_object()) {
       std::string target(path.key());
@@ -348,14 +454,23 @@ TEST_F(Native, TheServerAnswersAsItsDescriptionSays) {
       const bool is_log = target.ends_with("/log");
       if (target == "/v1/events") continue;  // It never ends: below.
       std::string body;
-      if (method == "POST") body = target == "/v1/jobs" ? R"({"args":["true"]})" : target == "/v1/batches" ? batch : "y";
+      if (method == "POST")
+        body = target == "/v1/jobs"      ? R"({"args":["true"]})"
+               : target == "/v1/batches" ? batch
+                                         : "y";
       if (const std::size_t id = target.find("{id}"); id != std::string::npos)
-        target.replace(id, 4, is_log ? log_id : target.starts_with("/v1/files") ? file_id : target.starts_with("/v1/batches") ? batch_id : job_id);
-      if (const std::size_t name = target.find("{name}"); name != std::string::npos) target.replace(name, 6, "stdout");
+        target.replace(id, 4,
+                       is_log                              ? log_id
+                       : target.starts_with("/v1/files")   ? file_id
+                       : target.starts_with("/v1/batches") ? batch_id
+                                                           : job_id);
+      if (const std::size_t name = target.find("{name}"); name != std::string::npos)
+        target.replace(name, 6, "stdout");
       HttpClient fresh(address());
       const HttpAnswer got = fresh.request(method, target, body);
       const std::string where = method + " " + target;
-      const json::value* described = operation.value().at("responses").get_object().if_contains(std::to_string(got.status));
+      const json::value* described =
+          operation.value().at("responses").get_object().if_contains(std::to_string(got.status));
       ASSERT_NE(described, nullptr) << where << " answered " << got.status;
       EXPECT_LT(got.status, 300) << where;
       const json::value* content = described->get_object().if_contains("content");
@@ -366,7 +481,8 @@ TEST_F(Native, TheServerAnswersAsItsDescriptionSays) {
       const std::string type = got.headers.at("content-type");
       const json::value* media = content->get_object().if_contains(type);
       ASSERT_NE(media, nullptr) << where << " has the type " << type;
-      if (type == "application/json") expect_matches(document, media->at("schema"), parsed(got.body), where);
+      if (type == "application/json")
+        expect_matches(document, media->at("schema"), parsed(got.body), where);
     }
   }
   HttpClient follower(address());

@@ -1,5 +1,5 @@
-// `hatchery serve`: the pool behind HTTP and WebSocket. Options that go-judge has too have its names
-// and defaults, so that its start line works; main() turns its "-name" into "--name".
+// `hatchery serve`: the pool behind HTTP and WebSocket. Options that go-judge has too have its
+// names and defaults, so that its start line works; main() turns its "-name" into "--name".
 #include <poll.h>
 #include <unistd.h>
 
@@ -40,6 +40,7 @@ struct ServeOptions {
   std::uint32_t open_files = 256;
   std::string file_timeout = {};
   std::string directory = {};
+  std::string client_timeout = {};
   std::vector<std::string> src_prefixes = {};
   std::string tmp_fs = {};
   bool net_share = false;
@@ -143,14 +144,20 @@ Result<server::ServerConfig> server_config_of(const ServeOptions& options) {
     config.files.unused_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(ms, UINT32_MAX));
   }
   config.files.directory = options.directory;
+  if (!options.client_timeout.empty()) {
+    const Result<Nanoseconds> timeout = parse_duration(options.client_timeout);
+    if (!timeout) return timeout.error();
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(*timeout).count();
+    config.http.header_ms = config.http.progress_ms =
+        static_cast<std::uint32_t>(std::clamp<std::int64_t>(ms, 1, 3'600'000));
+  }
   const struct {
     const char* option;
     const std::string& text;
     std::uint64_t& out;
-  } sizes[] = {
-      {"--extra-memory-limit", options.extra_memory, config.go_judge.extra_memory_limit},
-      {"--output-limit", options.output_limit, config.go_judge.output_limit},
-      {"--copy-out-limit", options.copy_out_limit, config.go_judge.copy_out_limit}};
+  } sizes[] = {{"--extra-memory-limit", options.extra_memory, config.go_judge.extra_memory_limit},
+               {"--output-limit", options.output_limit, config.go_judge.output_limit},
+               {"--copy-out-limit", options.copy_out_limit, config.go_judge.copy_out_limit}};
   for (const auto& size : sizes) {
     const Result<std::uint64_t> value = size_of(size.option, size.text);
     if (!value) return value.error();
@@ -206,8 +213,12 @@ constexpr const char* kServeExamples =
     "Examples:\n"
     "  hatchery serve\n"
     "  hatchery serve --http-addr unix:/run/hatchery.sock --auth-token \"$TOKEN\" --parallelism 8\n"
-    "  curl -d '{\"cmd\":[{\"args\":[\"echo\",\"hello\"],\"env\":[\"PATH=/usr/bin\"],\"cpuLimit\":1000000000,\n"
-    "    \"memoryLimit\":67108864,\"procLimit\":8,\"files\":[{\"content\":\"\"},{\"name\":\"stdout\",\"max\":999}]}]}'\n"
+    "  curl -d "
+    "'{\"cmd\":[{\"args\":[\"echo\",\"hello\"],\"env\":[\"PATH=/usr/"
+    "bin\"],\"cpuLimit\":1000000000,\n"
+    "    "
+    "\"memoryLimit\":67108864,\"procLimit\":8,\"files\":[{\"content\":\"\"},{\"name\":\"stdout\","
+    "\"max\":999}]}]}'\n"
     "    localhost:5050/run\n"
     "\n"
     "Exit status: 0 after SIGTERM or SIGINT; 248 wrong usage, 249 this host can't run jobs or the\n"
@@ -241,6 +252,10 @@ void add_server_options(CLI::App& verb, ServeOptions& options) {
       ->type_name("URL");
   verb.add_option("--host-name", options.hosts, "A name that the server may be called by")
       ->type_name("NAME");
+  verb.add_option("--client-timeout", options.client_timeout,
+                  "A client that sends or takes nothing for so long, in a request, is dropped;\n"
+                  "default: 10s for the head, 30s for the rest")
+      ->type_name("TIME");
   add(verb, "silent", options.silent, "No messages but errors");
 }
 
@@ -255,13 +270,15 @@ void add_pool_flags(CLI::App& verb, ServeOptions& options) {
       ->delimiter(',')
       ->type_name("CPU");
   add(verb, "enable-cpu-rate", options.cpu_rate, "Obeys cpuRateLimit");
-  add(verb, "extra-memory-limit", options.extra_memory, "Room above memoryLimit")->type_name("SIZE");
+  add(verb, "extra-memory-limit", options.extra_memory, "Room above memoryLimit")
+      ->type_name("SIZE");
   add(verb, "output-limit", options.output_limit, "Largest file of a job")->type_name("SIZE");
   add(verb, "copy-out-limit", options.copy_out_limit, "Largest file copied out")->type_name("SIZE");
   add(verb, "open-file-limit", options.open_files, "Open files of each process")->type_name("N");
   add(verb, "file-timeout", options.file_timeout, "Removes stored files unused for so long")
       ->type_name("TIME");
-  add(verb, "dir", options.directory, "Keeps stored files here, also over a restart; default: memory")
+  add(verb, "dir", options.directory,
+      "Keeps stored files here, also over a restart; default: memory")
       ->type_name("DIR");
   add(verb, "src-prefix", options.src_prefixes, "Host directories that \"src\" may name")
       ->delimiter(',')
@@ -280,7 +297,8 @@ void add_ignored_options(CLI::App& verb, ServeOptions& options) {
   for (const char* name : {"cpu-cfs-period", "time-limit-checker-interval", "force-gc-target",
                            "force-gc-interval", "grpc-addr", "grpc-msg-size"})
     add(verb, name, options.ignored, "")->group("");
-  for (const char* name : {"release", "no-fallback", "enable-debug"}) add(verb, name, flag, "")->group("");
+  for (const char* name : {"release", "no-fallback", "enable-debug"})
+    add(verb, name, flag, "")->group("");
 }
 
 int serve_verb(const ServeOptions& options) {

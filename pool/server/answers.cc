@@ -43,10 +43,9 @@ HttpResponse error_response(int status, const Error& error) {
 }
 
 HttpResponse wrong_method(const char* allowed) {
-  HttpResponse response = error_response(
-      405, Error{.step = Step::kParseRequest,
-                 .detail = "this path does not have that method",
-                 .remedy = std::string("use ") + allowed});
+  HttpResponse response = error_response(405, Error{.step = Step::kParseRequest,
+                                                    .detail = "this path does not have that method",
+                                                    .remedy = std::string("use ") + allowed});
   response.headers.push_back({"Allow", allowed});
   return response;
 }

@@ -2,10 +2,11 @@
 
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <array>
 #include <cerrno>
 #include <map>
 #include <utility>
@@ -64,9 +65,11 @@ std::string header_safe(const std::string& name) {
 }
 
 json::object features() {
-  return {{"copyOutOptional", true},   {"pipeProxy", true},       {"symlink", true},
-          {"addressSpaceLimit", true}, {"stream", true},          {"procPeak", true},
-          {"copyOutTruncate", true},   {"pipeProxyZeroCopy", true}, {"fixSymlinkEscape", true}};
+  return {{"copyOutOptional", true}, {"pipeProxy", true},
+          {"symlink", true},         {"addressSpaceLimit", true},
+          {"stream", true},          {"procPeak", true},
+          {"copyOutTruncate", true}, {"pipeProxyZeroCopy", true},
+          {"fixSymlinkEscape", true}};
 }
 
 /// A part called "file" of a form into a memfd.
@@ -126,10 +129,11 @@ void Api::run(const std::shared_ptr<Exchange>& exchange) {
     return exchange->reply(sentence(refusal->status, refusal->sentence));
   // The run is kept by what it calls at its end, which lets go of it.
   const auto run = std::make_shared<std::shared_ptr<Run>>();
-  const auto ended = [exchange, run] {
-    exchange->post([exchange, run] {
+  const auto gone = std::make_shared<std::atomic<bool>>(false);
+  const auto ended = [exchange, run, gone] {
+    exchange->post([exchange, run, gone] {
       const std::shared_ptr<Run> over = std::exchange(*run, nullptr);
-      exchange->reply({.body = over->results()});
+      exchange->reply({.body = *gone ? std::string() : over->results()});
     });
   };
   const auto refusal = runs_.start(std::move(prepared), nullptr, ended, *run);
@@ -137,15 +141,15 @@ void Api::run(const std::shared_ptr<Exchange>& exchange) {
     run->reset();
     return exchange->reply(sentence(refusal->status, refusal->sentence));
   }
-  exchange->on_disconnect([weak = std::weak_ptr<Run>(*run)] {
+  exchange->on_disconnect([weak = std::weak_ptr<Run>(*run), gone] {
+    *gone = true;
     if (const std::shared_ptr<Run> running = weak.lock()) running->cancel();
   });
 }
 
 std::unique_ptr<BodySink> Api::upload_sink(const HttpRequest& head) {
   const std::string* type = head.header("Content-Type");
-  const std::optional<std::string> boundary =
-      type == nullptr ? std::nullopt : boundary_of(*type);
+  const std::optional<std::string> boundary = type == nullptr ? std::nullopt : boundary_of(*type);
   if (!boundary) return nullptr;
   return std::make_unique<UploadSink>(*boundary, files_);
 }
@@ -385,7 +389,8 @@ class Api::Interactive final : public WebSocketPeer,
 
   void fail(const std::string& why) {
     over_ = true;
-    socket_->send("\x01{\"requestId\":\"\",\"results\":null,\"error\":" + json_text(why) + "}", true);
+    socket_->send("\x01{\"requestId\":\"\",\"results\":null,\"error\":" + json_text(why) + "}",
+                  true);
     socket_->close();
   }
 

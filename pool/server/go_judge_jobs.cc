@@ -24,8 +24,8 @@ namespace json = boost::json;
 
 constexpr std::uint32_t kAllModes = 0777;
 
-/// `value` within what the pool takes for that limit: go-judge's zero and huge limits have a meaning
-/// too.
+/// `value` within what the pool takes for that limit: go-judge's zero and huge limits have a
+/// meaning too.
 std::uint64_t within(const char* key, std::uint64_t value) {
   const LimitField* field = find_limit_field(key);
   return std::clamp(value, field->min, field->max);
@@ -204,8 +204,8 @@ class Preparer {
       return;
     }
     if (const Result<void> valid = validate_path("copyIn", path); !valid)
-      job.file_errors.push_back({path, incoming.symlink ? "Symlink" : "CopyInCreateFile",
-                                 valid.error().detail});
+      job.file_errors.push_back(
+          {path, incoming.symlink ? "Symlink" : "CopyInCreateFile", valid.error().detail});
     job.incoming.push_back(std::move(incoming));
     job.spec.files_in.push_back(std::move(file));
   }
@@ -220,8 +220,7 @@ std::optional<Refusal> wire(const std::vector<PipeMap>& pipes, std::vector<Cmd>&
                             PreparedRequest& prepared) {
   std::size_t pipe = 0;
   std::set<std::pair<std::uint32_t, std::uint32_t>> wired;
-  const auto attach = [&](const PipeEnd& end, bool write,
-                          bool proxied) -> std::optional<Refusal> {
+  const auto attach = [&](const PipeEnd& end, bool write, bool proxied) -> std::optional<Refusal> {
     const std::string place = std::to_string(end.index) + "/" + std::to_string(end.fd);
     if (end.index >= cmds.size())
       return Refusal{500, "pipeMapping: no command has the index " + std::to_string(end.index)};
@@ -245,8 +244,8 @@ std::optional<Refusal> wire(const std::vector<PipeMap>& pipes, std::vector<Cmd>&
   for (std::uint32_t i = 0; i < cmds.size(); ++i)
     for (std::uint32_t fd = 0; fd < cmds[i].files.size(); ++fd)
       if (std::holds_alternative<std::monostate>(cmds[i].files[fd]) && !wired.contains({i, fd}))
-        return Refusal{500, "null file for index/fd: " + std::to_string(i) + "/" +
-                                std::to_string(fd)};
+        return Refusal{500,
+                       "null file for index/fd: " + std::to_string(i) + "/" + std::to_string(fd)};
   return std::nullopt;
 }
 

@@ -53,10 +53,10 @@ struct PreparedJob {
   std::uint64_t cpu_limit_ns = 0;
   std::uint64_t memory_limit = 0;
   bool tty = false;
-  bool bare_command = false;                     ///< args[0] without '/'.
+  bool bare_command = false;                             ///< args[0] without '/'.
   std::map<std::string, std::uint64_t> collectors = {};  ///< Name to maximum.
-  std::set<std::string> cached = {};             ///< Collectors and proxies that go to the store.
-  std::vector<CopyOut> copy_out = {};            ///< As in spec.files_out, in order.
+  std::set<std::string> cached = {};   ///< Collectors and proxies that go to the store.
+  std::vector<CopyOut> copy_out = {};  ///< As in spec.files_out, in order.
   std::vector<Incoming> incoming = {};
   std::vector<Streamed> streams = {};
   /// Files out that can't be, but let the job run.

@@ -34,9 +34,8 @@ class Reader {
 
   void fail(std::string_view field, const std::string& what) const {
     if (error_) return;
-    error_ = Error{.step = Step::kParseRequest,
-                   .object = prefix_ + std::string(field),
-                   .detail = what};
+    error_ =
+        Error{.step = Step::kParseRequest, .object = prefix_ + std::string(field), .detail = what};
   }
 
   std::string text(std::string_view field) const {

@@ -331,7 +331,7 @@ class HttpConnection final : public Connection,
     if (ended_ || !busy_) return;
     gone_ = nullptr;
     std::uint64_t size = response.body.size();
-    if (struct stat status {}; response.file.valid() && ::fstat(response.file.get(), &status) == 0)
+    if (struct stat status{}; response.file.valid() && ::fstat(response.file.get(), &status) == 0)
       size = static_cast<std::uint64_t>(status.st_size);
     if (response.file.valid() && !is_head_) {
       auto message = make_response<FileBody>(response);
@@ -360,12 +360,12 @@ class HttpConnection final : public Connection,
     auto serializer = std::make_shared<http::response_serializer<http::empty_body>>(*message);
     writing_part_ = true;
     expire_in(shared_->config.progress_ms);
-    http::async_write_header(socket_, *serializer,
-                             [self = shared_from_this(), message, serializer](
-                                 beast::error_code error, std::size_t) {
-                               if (error) return self->end();
-                               self->part_written();
-                             });
+    http::async_write_header(
+        socket_, *serializer,
+        [self = shared_from_this(), message, serializer](beast::error_code error, std::size_t) {
+          if (error) return self->end();
+          self->part_written();
+        });
   }
 
   /// Any thread: whether there is still somebody to send to.
@@ -410,8 +410,7 @@ class HttpConnection final : public Connection,
       if (error) return self->end();
       if (!self->busy_) return self->read_head();
       char byte = 0;
-      const ssize_t got =
-          ::recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+      const ssize_t got = ::recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
       if (got == 0 || (got < 0 && errno != EAGAIN)) return self->end();
       // The next request already: its turn comes, and until then nobody is watched for.
       if (got < 0) self->watch();
@@ -447,8 +446,8 @@ class HttpConnection final : public Connection,
     body_max_ = beginning.body_max;
     sink_ = std::move(beginning.sink);
     if (parser_->content_length() && *parser_->content_length() > body_max_)
-      return refuse(plain_refusal(
-          413, "the body is larger than " + std::to_string(body_max_) + " bytes"));
+      return refuse(
+          plain_refusal(413, "the body is larger than " + std::to_string(body_max_) + " bytes"));
     if (equal_ignoring_case(to_string(parser_->get()[http::field::expect]), "100-continue"))
       return send_continue();
     read_body();
@@ -501,8 +500,8 @@ class HttpConnection final : public Connection,
     const std::size_t size = part_->size() - parser_->get().body().size;
     body_size_ += size;
     if (body_size_ > body_max_)
-      return refuse(plain_refusal(
-          413, "the body is larger than " + std::to_string(body_max_) + " bytes"));
+      return refuse(
+          plain_refusal(413, "the body is larger than " + std::to_string(body_max_) + " bytes"));
     const std::string_view part(part_->data(), size);
     if (!sink_) {
       request_.body += part;
@@ -596,14 +595,14 @@ class HttpConnection final : public Connection,
                        });
       return;
     }
-    net::async_write(socket_, http::make_chunk(net::const_buffer(parts_.front().data(),
-                                                                 parts_.front().size())),
-                     [self = shared_from_this()](beast::error_code error, std::size_t) {
-                       if (error) return self->end();
-                       self->unsent_ -= self->parts_.front().size();
-                       self->parts_.pop_front();
-                       self->part_written();
-                     });
+    net::async_write(
+        socket_, http::make_chunk(net::const_buffer(parts_.front().data(), parts_.front().size())),
+        [self = shared_from_this()](beast::error_code error, std::size_t) {
+          if (error) return self->end();
+          self->unsent_ -= self->parts_.front().size();
+          self->parts_.pop_front();
+          self->part_written();
+        });
   }
 
   /// A client that is still sending would lose the answer to a reset: it gets some time to read.
@@ -667,15 +666,15 @@ ExchangeOfConnection::~ExchangeOfConnection() {
 void ExchangeOfConnection::reply(HttpResponse response) {
   if (answered_.exchange(true)) return;
   auto shared = std::make_shared<HttpResponse>(std::move(response));
-  connection_->post([connection = connection_.get(), shared] {
-    connection->respond(std::move(*shared));
-  });
+  connection_->post(
+      [connection = connection_.get(), shared] { connection->respond(std::move(*shared)); });
 }
 
 std::shared_ptr<EventStream> ExchangeOfConnection::stream(HttpResponse head) {
   answered_ = true;
   auto shared = std::make_shared<HttpResponse>(std::move(head));
-  connection_->post([connection = connection_.get(), shared] { connection->begin_stream(*shared); });
+  connection_->post(
+      [connection = connection_.get(), shared] { connection->begin_stream(*shared); });
   return std::make_shared<EventStreamOfConnection>(connection_);
 }
 
@@ -798,16 +797,16 @@ class HttpServer::Impl {
     if (!door.acceptor.is_open() || door.waiting || stopping_) return;
     if (shared_->count() >= shared_->config.connections_max) return;  // on_room() comes back.
     door.waiting = true;
-    door.acceptor.async_accept(
-        net::make_strand(context_), [this, &door](beast::error_code error, Socket socket) {
-          door.waiting = false;
-          if (error == net::error::operation_aborted) return;
-          if (!error)
-            begin(std::move(socket));
-          else if (error != net::error::connection_aborted)
-            return pause(door);  // No descriptors: in a while, perhaps.
-          accept(door);
-        });
+    door.acceptor.async_accept(net::make_strand(context_),
+                               [this, &door](beast::error_code error, Socket socket) {
+                                 door.waiting = false;
+                                 if (error == net::error::operation_aborted) return;
+                                 if (!error)
+                                   begin(std::move(socket));
+                                 else if (error != net::error::connection_aborted)
+                                   return pause(door);  // No descriptors: in a while, perhaps.
+                                 accept(door);
+                               });
   }
 
   void begin(Socket socket) {

@@ -15,8 +15,8 @@ namespace hatchery::server {
 
 struct HttpServerConfig {
   /// "host:port" (a name may have several addresses; all are bound), ":port" for every address of
-  /// the host, "unix:/path", or "fd:N" for a listening socket that was inherited (sd_listen_fds(3)).
-  /// Port 0: one that is free.
+  /// the host, "unix:/path", or "fd:N" for a listening socket that was inherited
+  /// (sd_listen_fds(3)). Port 0: one that is free.
   std::vector<std::string> listen = {};
   std::uint32_t threads = 2;
   /// Open connections; further ones wait in the kernel's queue.

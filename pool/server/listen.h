@@ -10,8 +10,8 @@
 namespace hatchery::server {
 
 struct Listener {
-  UniqueFd fd;          ///< Listening, non-blocking.
-  std::string address;  ///< "127.0.0.1:5050", "[::1]:5050", "unix:/path".
+  UniqueFd fd;                 ///< Listening, non-blocking.
+  std::string address;         ///< "127.0.0.1:5050", "[::1]:5050", "unix:/path".
   std::string unix_path = {};  ///< To be removed at the end; "" when it is not ours.
 };
 

@@ -29,8 +29,9 @@ Buckets powers_of_two(double first, double last) {
 const Buckets kRunSeconds = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2,
                              0.5,   1,     2,     5,    10,   20,   50,  100};
 /// 10 µs to 10 s: what a step or an answer takes.
-const Buckets kStepSeconds = {0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005,
-                              0.01,    0.02,    0.05,    0.1,    0.2,    0.5,    1,     10};
+const Buckets kStepSeconds = {0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005,
+                              0.001,   0.002,   0.005,   0.01,   0.02,   0.05,
+                              0.1,     0.2,     0.5,     1,      10};
 
 /// One of StepTimes and its label.
 struct StepOf {

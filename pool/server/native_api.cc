@@ -106,8 +106,8 @@ std::unique_ptr<BodySink> NativeApi::upload_sink(const HttpRequest& head) {
 }
 
 std::string NativeApi::route_of(const std::string& path) {
-  for (const char* plain : {"/v1/jobs", "/v1/batches", "/v1/files", "/v1/stats", "/v1/events",
-                            "/v1/openapi.json"})
+  for (const char* plain :
+       {"/v1/jobs", "/v1/batches", "/v1/files", "/v1/stats", "/v1/events", "/v1/openapi.json"})
     if (path == plain) return path;
   if (path.starts_with("/v1/files/")) return "/v1/files/{id}";
   if (path.starts_with("/v1/batches/")) return "/v1/batches/{id}";
@@ -156,29 +156,25 @@ void NativeApi::submit(const Reply& exchange, const std::string& client, bool ba
   const auto answer = [exchange, wait](const std::shared_ptr<Tracked>& tracked, bool again) {
     const auto say = [exchange, tracked, again](int status) {
       HttpResponse response{.status = status, .body = tracked->json()};
-      response.headers.push_back(
-          {"Location", exchange->request().path + "/" + tracked->id});
+      response.headers.push_back({"Location", exchange->request().path + "/" + tracked->id});
       if (again) response.headers.push_back({"Idempotent-Replay", "true"});
       exchange->reply(std::move(response));
     };
     if (!wait) return say(202);
-    tracked->when_done([exchange, say] {
-      exchange->post([say] { say(200); });
-    });
+    tracked->when_done([exchange, say] { exchange->post([say] { say(200); }); });
   };
   if (key != nullptr) {
     if (key->empty() || key->size() > kKeyMax)
-      return exchange->reply(error_response(
-          400, Error{.step = Step::kParseRequest,
-                     .object = "Idempotency-Key",
-                     .detail = "is empty or longer than 256 bytes"}));
+      return exchange->reply(
+          error_response(400, Error{.step = Step::kParseRequest,
+                                    .object = "Idempotency-Key",
+                                    .detail = "is empty or longer than 256 bytes"}));
     if (const auto known = jobs_.find_by_key(*key, client)) {
       if (known->request_hash == hash) return answer(known, true);
-      return exchange->reply(error_response(
-          422, Error{.step = Step::kParseRequest,
-                     .object = "Idempotency-Key",
-                     .detail = "came before with another request",
-                     .remedy = "use a new key for a new job"}));
+      return exchange->reply(error_response(422, Error{.step = Step::kParseRequest,
+                                                       .object = "Idempotency-Key",
+                                                       .detail = "came before with another request",
+                                                       .remedy = "use a new key for a new job"}));
     }
   }
   std::shared_ptr<Tracked> tracked;
@@ -268,7 +264,8 @@ void NativeApi::files(const Reply& exchange, const std::string& id) {
     return exchange->reply(
         {.body = json::serialize(json::object{{"files", std::move(listed)},
                                               {"bytes", files_.bytes()},
-                                              {"bytes_free", files_.bytes_free()}}) + "\n"});
+                                              {"bytes_free", files_.bytes_free()}}) +
+                 "\n"});
   }
   if (request.method == "DELETE") {
     if (!files_.remove(id)) return exchange->reply(not_found(id));

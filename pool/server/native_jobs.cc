@@ -119,9 +119,9 @@ std::uint64_t JobLog::size() const {
 std::string JobLog::event_of(const Part& part, std::uint64_t from) {
   const std::string_view bytes = std::string_view(part.bytes).substr(from - part.offset);
   // The id is where to go on: a browser sends it back as Last-Event-ID.
-  std::string event = "id: " + std::to_string(part.offset + part.bytes.size()) + "\nevent: " +
-                      (part.is_stderr ? "stderr" : "stdout") + "\ndata: {\"offset\":" +
-                      std::to_string(from);
+  std::string event = "id: " + std::to_string(part.offset + part.bytes.size()) +
+                      "\nevent: " + (part.is_stderr ? "stderr" : "stdout") +
+                      "\ndata: {\"offset\":" + std::to_string(from);
   if (is_utf8(bytes))
     event += ",\"text\":" + json::serialize(json::string_view(bytes.data(), bytes.size()));
   else
@@ -192,8 +192,8 @@ class TrackedJob final : public Tracked, public std::enable_shared_from_this<Tra
   }
 
   std::string json() override {
-    std::string text = "{\"id\":\"" + id + "\",\"kind\":\"job\",\"submitted_ms\":" +
-                       std::to_string(submitted_ms);
+    std::string text =
+        "{\"id\":\"" + id + "\",\"kind\":\"job\",\"submitted_ms\":" + std::to_string(submitted_ms);
     if (log_) text += ",\"log_bytes\":" + std::to_string(log_->size());
     if (!is_done()) return text + ",\"state\":\"active\",\"report\":null}\n";
     return text + ",\"state\":\"done\",\"report\":" + report_to_json(report_) + "}\n";
@@ -283,8 +283,7 @@ class TrackedBatch final : public Tracked, public std::enable_shared_from_this<T
     const std::lock_guard lock(mutex_);
     in_flight_max_ = jobs_.pool_.config().profiles.front().slots_max;
     std::optional<NativeRefusal> refusal;
-    while (!refusal && next_ < tests.size() && in_flight_ < in_flight_max_)
-      refusal = submit_next();
+    while (!refusal && next_ < tests.size() && in_flight_ < in_flight_max_) refusal = submit_next();
     // What already runs goes on: the batch is accepted if its first test is.
     if (refusal && in_flight_ > 0) refusal.reset();
     return refusal;
@@ -292,10 +291,11 @@ class TrackedBatch final : public Tracked, public std::enable_shared_from_this<T
 
   std::string json() override {
     const std::lock_guard lock(mutex_);
-    std::string text = "{\"id\":\"" + id + "\",\"kind\":\"batch\",\"submitted_ms\":" +
-                       std::to_string(submitted_ms) + ",\"state\":\"" +
-                       (done_ ? "done" : "active") + "\",\"verdict\":" +
-                       (done_ ? json_text(verdict_) : "null") + ",\"results\":[";
+    std::string text = "{\"id\":\"" + id +
+                       "\",\"kind\":\"batch\",\"submitted_ms\":" + std::to_string(submitted_ms) +
+                       ",\"state\":\"" + (done_ ? "done" : "active") +
+                       "\",\"verdict\":" + (done_ ? json_text(verdict_) : "null") +
+                       ",\"results\":[";
     for (const BatchTest& test : tests) {
       if (&test != &tests.front()) text += ',';
       text += "{\"id\":" + json_text(test.id) + ",\"verdict\":" + json_text(test.verdict);
@@ -390,10 +390,9 @@ class TrackedBatch final : public Tracked, public std::enable_shared_from_this<T
     BatchTest& test = tests[index];
     JobSpec spec = *checker;
     spec.client = client;
-    for (const auto& [name, bytes] :
-         {std::pair<const char*, std::string>{"input", test.input},
-          {"expected", test.expected.value_or("")},
-          {"output", output}})
+    for (const auto& [name, bytes] : {std::pair<const char*, std::string>{"input", test.input},
+                                      {"expected", test.expected.value_or("")},
+                                      {"output", output}})
       spec.files_in.push_back({.path = name, .source = FileIn::Bytes{bytes}});
     Result<JobTicket> ticket =
         jobs_.pool_.submit(std::move(spec), [self = shared_from_this(), index](Report report) {
@@ -547,8 +546,9 @@ namespace {
 std::optional<NativeRefusal> read_contents(const json::value& value, const std::string& field,
                                            StoredFiles& files, std::string& bytes) {
   const auto wrong = [&field] {
-    return bad_request(field, "is no content", "give a string, or {\"text\"}, {\"base64\"} or "
-                                               "{\"stored\"}");
+    return bad_request(field, "is no content",
+                       "give a string, or {\"text\"}, {\"base64\"} or "
+                       "{\"stored\"}");
   };
   if (const json::string* text = value.if_string()) {
     bytes.assign(text->data(), text->size());
@@ -627,7 +627,8 @@ std::optional<NativeRefusal> NativeJobs::submit_batch(std::string_view text,
   for (const json::value& value : *tests) {
     const std::string field = "tests[" + std::to_string(tracked->tests.size()) + "]";
     const json::object* test = value.if_object();
-    if (test == nullptr) return bad_request(field, "is no object", "give {\"stdin\", \"expected\"}");
+    if (test == nullptr)
+      return bad_request(field, "is no object", "give {\"stdin\", \"expected\"}");
     BatchTest added;
     added.id = std::to_string(tracked->tests.size() + 1);
     json::object merged = *job;

@@ -84,8 +84,8 @@ class Tracked {
 };
 
 struct NativeJobsConfig {
-  std::uint32_t kept_ms = 600'000;               ///< After the end.
-  std::uint64_t kept_bytes_max = 256ULL << 20;   ///< Of all that ended; the oldest goes first.
+  std::uint32_t kept_ms = 600'000;              ///< After the end.
+  std::uint64_t kept_bytes_max = 256ULL << 20;  ///< Of all that ended; the oldest goes first.
   std::uint32_t kept_max = 10'000;
   std::vector<std::string> src_prefixes = {};  ///< Host directories that jobs may name.
 };

@@ -57,6 +57,16 @@ class Runs::Started final : public Run, public std::enable_shared_from_this<Runs
         copies_(prepared_.jobs.size()),
         ended_(std::move(ended)) {}
 
+  ~Started() override {
+    // Nobody asked for its results: nobody knows of what it left in the store.
+    for (const Report& report : reports_) {
+      owner_.metrics_.count_report(report);
+      owner_.watch_.saw(report);
+      for (const Output& output : report.outputs)
+        if (!output.stored.empty()) owner_.pool_.files().remove(output.stored);
+    }
+  }
+
   std::optional<Refusal> start(ClientStreams* streams) {
     for (const PreparedJob& job : prepared_.jobs)
       if (!job.can_start()) {
@@ -76,7 +86,8 @@ class Runs::Started final : public Run, public std::enable_shared_from_this<Runs
       ResultText result;
       if (runs_) {
         Report& report = reports_[i];
-        const double seconds = std::chrono::duration<double>(report.cpu_time.value_or(Nanoseconds(0))).count();
+        const double seconds =
+            std::chrono::duration<double>(report.cpu_time.value_or(Nanoseconds(0))).count();
         const std::uint64_t memory = report.memory_peak_bytes.value_or(0);
         owner_.metrics_.count_report(report);
         owner_.watch_.saw(report);
@@ -89,6 +100,7 @@ class Runs::Started final : public Run, public std::enable_shared_from_this<Runs
       if (i > 0) text += ',';
       text += result.json;
     }
+    reports_.clear();
     return text += "]\n";
   }
 
@@ -158,14 +170,14 @@ class Runs::Started final : public Run, public std::enable_shared_from_this<Runs
     });
   }
 
-  /// Every descriptor that was given becomes the terminal. What was an input's content is typed into
-  /// it; the first collector and the first streamed output get all that it shows.
+  /// Every descriptor that was given becomes the terminal. What was an input's content is typed
+  /// into it; the first collector and the first streamed output get all that it shows.
   Result<void> add_terminal(std::size_t index, ClientStreams* streams) {
     PreparedJob& job = prepared_.jobs[index];
     Result<Terminal> terminal = make_terminal();
     if (!terminal) return std::move(terminal).error();
-    const std::shared_ptr<DescriptorPump::Sink> typed = owner_.pump_.sink(
-        UniqueFd(::fcntl(terminal->master.get(), F_DUPFD_CLOEXEC, 3)));
+    const std::shared_ptr<DescriptorPump::Sink> typed =
+        owner_.pump_.sink(UniqueFd(::fcntl(terminal->master.get(), F_DUPFD_CLOEXEC, 3)));
     typed_.push_back(typed);
     std::string collector;
     int output_fd = -1;
@@ -217,13 +229,12 @@ class Runs::Started final : public Run, public std::enable_shared_from_this<Runs
       self->part_ended();
     };
     Result<JobTicket> ticket =
-        specs.size() > 1
-            ? owner_.pool_.submit_group(std::move(specs), ended)
-            : owner_.pool_.submit(std::move(specs.front()), [ended](Report report) {
-                std::vector<Report> reports;
-                reports.push_back(std::move(report));
-                ended(std::move(reports));
-              });
+        specs.size() > 1 ? owner_.pool_.submit_group(std::move(specs), ended)
+                         : owner_.pool_.submit(std::move(specs.front()), [ended](Report report) {
+                             std::vector<Report> reports;
+                             reports.push_back(std::move(report));
+                             ended(std::move(reports));
+                           });
     lent_.clear();  // The pool has its own.
     if (!ticket) return refusal_of(ticket.error());
     ticket_ = *ticket;

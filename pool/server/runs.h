@@ -31,7 +31,8 @@ struct ClientStreams {
 class Run {
  public:
   virtual ~Run() = default;
-  /// The JSON array of results. Once all has ended; any thread, the work is done here.
+  /// The JSON array of results. Once all has ended, and once; any thread, the work is done here. A
+  /// run that is let go without it leaves nothing in the store.
   virtual std::string results() = 0;
   /// Ends it; its results come nevertheless. Any thread but the pool's own.
   virtual void cancel() = 0;

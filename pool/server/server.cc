@@ -19,7 +19,6 @@
 namespace hatchery::server {
 namespace {
 
-constexpr int kExpireEachSeconds = 15;
 constexpr auto kAnswersGone = std::chrono::milliseconds(20);
 
 /// Counts what is under way and, with its status, what was answered.
@@ -46,7 +45,9 @@ class CountedExchange final : public Exchange {
     count(head.status);
     return inner_->stream(std::move(head));
   }
-  void on_disconnect(std::function<void()> gone) override { inner_->on_disconnect(std::move(gone)); }
+  void on_disconnect(std::function<void()> gone) override {
+    inner_->on_disconnect(std::move(gone));
+  }
   void post(std::function<void()> work) override { inner_->post(std::move(work)); }
 
  private:
@@ -78,8 +79,7 @@ class Server::Impl final : public HttpHandler {
         native_jobs_(*pool_, files_, *pump_, metrics_, watch_,
                      [this](std::function<void()> work) { http_->post(std::move(work)); },
                      {.src_prefixes = config_.go_judge.src_prefixes}),
-        native_(*pool_, files_, native_jobs_, watch_) {
-  }
+        native_(*pool_, files_, native_jobs_, watch_) {}
 
   ~Impl() override {
     for (const auto& http : {http_.get(), monitor_.get()})
@@ -256,14 +256,11 @@ class Server::Impl final : public HttpHandler {
   /// Each second for the page, and now and then for what is old.
   void keep_house() {
     std::unique_lock lock(mutex_);
-    for (int second = 1; !stop_.wait_for(lock, std::chrono::seconds(1), [this] { return stopping_; });
-         ++second) {
+    while (!stop_.wait_for(lock, std::chrono::seconds(1), [this] { return stopping_; })) {
       lock.unlock();
       watch_.tick();
-      if (second % kExpireEachSeconds == 0) {
-        files_.expire();
-        native_jobs_.expire();
-      }
+      files_.expire();
+      native_jobs_.expire();
       lock.lock();
     }
   }

@@ -52,7 +52,8 @@ bool is_id(std::string_view id) {
 Error store_error(const std::string& object, int errnum) {
   const char* remedy = "";
   if (errnum == ENOSPC) remedy = "delete files, or give the store more room";
-  if (errnum == EACCES || errnum == EROFS) remedy = "choose a directory that the server may write to";
+  if (errnum == EACCES || errnum == EROFS)
+    remedy = "choose a directory that the server may write to";
   if (errnum == EBUSY) remedy = "another server has it: stop that one, or choose another directory";
   return errno_error(Step::kStoreFile, object, errnum, remedy);
 }
@@ -120,10 +121,9 @@ Result<void> StoredFiles::read_directory() {
 }
 
 Result<UniqueFd> StoredFiles::create_file() const {
-  UniqueFd file(on_disk()
-                    ? ::open((config_.directory + "/files").c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC,
-                             0400)
-                    : ::memfd_create("hatchery-file", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  UniqueFd file(on_disk() ? ::open((config_.directory + "/files").c_str(),
+                                   O_TMPFILE | O_RDWR | O_CLOEXEC, 0400)
+                          : ::memfd_create("hatchery-file", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file.valid()) return store_error(on_disk() ? config_.directory : "memory", errno);
   return file;
 }
@@ -204,8 +204,7 @@ Result<std::string> StoredFiles::keep(UniqueFd file, std::string id, std::string
     const std::string path = config_.directory + "/names/" + id;
     const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     if (fd.valid())
-      static_cast<void>(
-          write_all(fd.get(), kept.name.substr(0, kNameMax), path).has_value());
+      static_cast<void>(write_all(fd.get(), kept.name.substr(0, kNameMax), path).has_value());
   }
   return id;
 }
@@ -243,7 +242,8 @@ Stream StoredFiles::stream(const std::string& id) {
 }
 
 FileIn StoredFiles::file_in(const std::string& id, std::string path) {
-  if (on_disk()) return {.path = std::move(path), .source = FileIn::HostFile{path_of(id)}, .mode = 0644};
+  if (on_disk())
+    return {.path = std::move(path), .source = FileIn::HostFile{path_of(id)}, .mode = 0644};
   const std::lock_guard lock(mutex_);
   const auto found = files_.find(id);
   return {.path = std::move(path),

@@ -1,5 +1,5 @@
-// StoredFiles: what clients keep on the server between jobs, in memory (the pool's file store) or in
-// a directory that survives a restart. Thread: any.
+// StoredFiles: what clients keep on the server between jobs, in memory (the pool's file store) or
+// in a directory that survives a restart. Thread: any.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,8 @@ class StoredFiles {
   /// Errors: kStoreFile, with the directory; EBUSY when another server has it.
   static Result<std::unique_ptr<StoredFiles>> create(FileStore& store, StoredFilesConfig config);
 
-  /// A new, empty file to fill and to hand to add(): a memfd, or one without a name in the directory.
+  /// A new, empty file to fill and to hand to add(): a memfd, or one without a name in the
+  /// directory.
   Result<UniqueFd> create_file() const;
   /// Bytes that it would still take.
   std::uint64_t bytes_free() const;

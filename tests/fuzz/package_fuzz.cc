@@ -4,8 +4,8 @@
 #include "pool/cli/judge/java_source.h"
 #include "pool/cli/judge/language.h"
 #include "pool/cli/judge/package_yaml.h"
-#include "pool/validator.h"
 #include "pool/cli/judge/verdict.h"
+#include "pool/validator.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

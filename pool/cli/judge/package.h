@@ -11,8 +11,8 @@
 #include "core/result.h"
 #include "pool/cli/judge/language.h"
 #include "pool/cli/judge/package_yaml.h"
-#include "pool/validator.h"
 #include "pool/cli/judge/verdict.h"
+#include "pool/validator.h"
 
 namespace hatchery::judge {
 
