@@ -171,6 +171,9 @@ struct JobSpec {
   std::string id = {};
   /// Whose job it is: the queue is fair between clients. Any text; "" is a client too.
   std::string client = {};
+  /// Of those that wait the highest goes first, whoever's it is; among equals clients take turns. A
+  /// stream of high ones can keep low ones waiting.
+  std::int32_t priority = 0;
   /// Name of the profile of the pool; "" is the first.
   std::string profile = {};
   /// args[0] is the command, looked up in PATH of `env` when it has no '/'. At least one; no NUL

@@ -318,6 +318,7 @@ Result<JobTicket> Pool::submit(JobSpec spec, Callback callback) {
   auto submission = std::make_unique<Submission>();
   submission->profile = *profile;
   submission->client = spec.client;
+  submission->priority = spec.priority;
   submission->callback = std::move(callback);
   Result<std::unique_ptr<Job>> job = impl_->prepare(std::move(spec), *profile);
   if (!job) return std::move(job).error();
@@ -340,6 +341,7 @@ Result<JobTicket> Pool::submit_group(std::vector<JobSpec> specs, GroupCallback c
   auto submission = std::make_unique<Submission>();
   submission->profile = *profile;
   submission->client = specs[0].client;
+  submission->priority = specs[0].priority;
   submission->group = true;
   submission->group_callback = std::move(callback);
   for (std::size_t i = 0; i < *pipes; ++i) {

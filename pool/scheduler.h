@@ -1,13 +1,15 @@
-// Scheduler: which submission goes next, and how many slots there should be. Fair between clients
-// (round robin), first come first served within one. Pure: no IO, no clock of its own, so that a
+// Scheduler: which submission goes next, and how many slots there should be. The highest priority
+// first; in it fair between clients (round robin), first come first served within one. Pure: no IO, no clock of its own, so that a
 // simulation can drive it.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <string>
+#include <utility>
 
 namespace hatchery {
 
@@ -24,10 +26,11 @@ class Scheduler {
   /// Where an entry stands; good until it is popped or removed.
   class Position;
 
-  Position push(const std::string& client, Entry entry) {
-    const auto found = clients_.try_emplace(client).first;
+  Position push(const std::string& client, Entry entry, std::int32_t priority = 0) {
+    const auto found = clients_.try_emplace({priority, client}).first;
     Client& own = found->second;
-    if (own.entries.empty()) own.turn = turns_.insert(turns_.end(), client);
+    std::list<Key>& round = turns_[priority];
+    if (own.entries.empty()) own.turn = round.insert(round.end(), found->first);
     ++size_;
     return {found, own.entries.insert(own.entries.end(), std::move(entry))};
   }
@@ -36,26 +39,29 @@ class Scheduler {
   /// several slots is not overtaken for ever by single jobs.
   const Entry* front() const {
     if (turns_.empty()) return nullptr;
-    return &clients_.find(turns_.front())->second.entries.front();
+    return &clients_.find(first_round().front())->second.entries.front();
   }
 
   /// Precondition: not empty. The client goes to the end of the round.
   Entry pop() {
-    const auto found = clients_.find(turns_.front());
+    std::list<Key>& round = turns_.begin()->second;
+    const auto found = clients_.find(round.front());
     Entry entry = std::move(found->second.entries.front());
-    turns_.splice(turns_.end(), turns_, turns_.begin());
+    round.splice(round.end(), round, round.begin());
     remove({found, found->second.entries.begin()});
     return entry;
   }
 
   /// Takes out one that waits, wherever it stands: a pool that is shut down removes them all.
   void remove(const Position& position) {
-    Client& own = position.client->second;
-    own.entries.erase(position.entry);
+    Client& own = position.client_->second;
+    own.entries.erase(position.entry_);
     --size_;
     if (!own.entries.empty()) return;
-    turns_.erase(own.turn);
-    clients_.erase(position.client);
+    const auto round = turns_.find(position.client_->first.first);
+    round->second.erase(own.turn);
+    if (round->second.empty()) turns_.erase(round);
+    clients_.erase(position.client_);
   }
 
   /// Entries, groups counted once.
@@ -63,11 +69,13 @@ class Scheduler {
   bool empty() const noexcept { return size_ == 0; }
 
  private:
+  using Key = std::pair<std::int32_t, std::string>;  ///< Priority and client.
   struct Client {
     std::list<Entry> entries;
-    std::list<std::string>::iterator turn;
+    typename std::list<Key>::iterator turn;
   };
-  using Clients = std::map<std::string, Client>;
+  using Clients = std::map<Key, Client>;
+  const std::list<Key>& first_round() const { return turns_.begin()->second; }
 
  public:
   class Position {
@@ -76,16 +84,16 @@ class Scheduler {
 
    private:
     friend class Scheduler;
-    Position(typename Clients::iterator client_in, typename std::list<Entry>::iterator entry_in)
-        : client(client_in), entry(entry_in) {}
-    typename Clients::iterator client;
-    typename std::list<Entry>::iterator entry;
+    Position(typename Clients::iterator client, typename std::list<Entry>::iterator entry)
+        : client_(client), entry_(entry) {}
+    typename Clients::iterator client_;
+    typename std::list<Entry>::iterator entry_;
   };
 
  private:
   // Bounded by the pool's queue_max; a client without entries costs nothing.
   Clients clients_;
-  std::list<std::string> turns_;
+  std::map<std::int32_t, std::list<Key>, std::greater<>> turns_;  ///< Highest priority first.
   std::size_t size_ = 0;
 };
 

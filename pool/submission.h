@@ -92,6 +92,7 @@ struct Submission {
   JobTicket ticket = 0;
   std::size_t profile = 0;
   std::string client;
+  std::int32_t priority = 0;
   std::int64_t submitted_ns = 0;
   std::vector<std::unique_ptr<Job>> jobs;
   Pool::Callback callback;             ///< For one job.

@@ -241,6 +241,19 @@ TEST(Scheduler, GoesRoundTheClients) {
   EXPECT_EQ(order, (std::vector<int>{0, 10, 1, 2}));
 }
 
+TEST(Scheduler, TheHighestPriorityGoesFirst) {
+  Scheduler<int> queue;
+  queue.push("a", {1}, 0);
+  queue.push("a", {2}, -5);
+  const auto gone = queue.push("b", {3}, 7);
+  queue.push("b", {4}, 7);
+  queue.push("c", {5}, 7);
+  queue.remove(gone);
+  std::vector<int> order;
+  while (!queue.empty()) order.push_back(queue.pop().item);
+  EXPECT_EQ(order, (std::vector<int>{4, 5, 1, 2}));
+}
+
 TEST(Scheduler, KeepsTheTurnOfAGroupThatWaits) {
   Scheduler<int> queue;
   queue.push("a", {1, 4});

@@ -129,6 +129,7 @@ int run_command(int argc, char** argv) {
   add_batch_verb(app, exit_status);
   add_judge_verb(app, exit_status);
   add_serve_verb(app, exit_status);
+  add_config_verb(app, exit_status);
   add_doctor_verb(app, exit_status);
   add_bench_verb(app, exit_status);
   // The parser takes its arguments from the back.

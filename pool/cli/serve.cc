@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,10 +35,10 @@ struct ServeOptions {
   std::uint32_t pre_fork = 0;
   std::vector<std::string> cpu_sets = {};
   bool cpu_rate = false;
-  std::string extra_memory = "16k";
-  std::string output_limit = "256m";
-  std::string copy_out_limit = "256m";
-  std::uint32_t open_files = 256;
+  std::string extra_memory = {};
+  std::string output_limit = {};
+  std::string copy_out_limit = {};
+  std::optional<std::uint32_t> open_files = {};
   std::string file_timeout = {};
   std::string directory = {};
   std::string client_timeout = {};
@@ -48,6 +49,7 @@ struct ServeOptions {
   std::uint32_t uid_base = 0;
   bool silent = false;
   std::string ignored = {};
+  std::string config_file = {};
   PoolOptions pool = {};
 };
 
@@ -86,11 +88,13 @@ Result<void> apply_tmp_fs(const std::string& text, Profile& profile) {
 }
 
 Result<PoolConfig> pool_config_of(const ServeOptions& options) {
-  Result<PoolConfig> read = pool_config(options.pool);
+  PoolOptions pool = options.pool;
+  if (pool.profile_file.empty()) pool.profile_file = options.config_file;
+  Result<PoolConfig> read = pool_config(pool);
   if (!read) return read;
   PoolConfig config = *std::move(read);
   Profile& profile = config.profiles.front();
-  const bool own_profile = !options.pool.profile_file.empty();
+  const bool own_profile = !pool.profile_file.empty();
   std::uint32_t parallelism = options.parallelism;
   if (!options.cpu_sets.empty()) {
     profile.pin_slots = true;
@@ -115,6 +119,20 @@ Result<PoolConfig> pool_config_of(const ServeOptions& options) {
   return config;
 }
 
+/// Leaves `out` alone when the option was not given.
+Result<void> set_milliseconds(const char* option, const std::string& text, std::uint32_t& out) {
+  if (text.empty()) return {};
+  const Result<Nanoseconds> time = parse_duration(text);
+  if (!time) {
+    Error error = time.error();
+    error.object = option;
+    return error;
+  }
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(*time).count();
+  out = static_cast<std::uint32_t>(std::clamp<std::int64_t>(ms, 1, UINT32_MAX));
+  return {};
+}
+
 Result<std::vector<std::string>> real_prefixes(const std::vector<std::string>& prefixes) {
   std::vector<std::string> real;
   for (const std::string& prefix : prefixes) {
@@ -128,46 +146,47 @@ Result<std::vector<std::string>> real_prefixes(const std::vector<std::string>& p
   return real;
 }
 
+/// The file's, then what the command line says of it.
 Result<server::ServerConfig> server_config_of(const ServeOptions& options) {
   server::ServerConfig config;
-  config.http.listen = options.http_addresses;
+  if (!options.config_file.empty()) {
+    Result<server::ServerConfig> read = server::server_config_from_file(options.config_file);
+    if (!read) return read;
+    config = *std::move(read);
+  }
+  if (!options.http_addresses.empty()) config.http.listen = options.http_addresses;
   if (config.http.listen.empty())
     config.http.listen = {::getpid() == 1 ? ":5050" : "localhost:5050"};
   if (options.metrics) config.monitor = options.monitor_address;
-  config.token = options.token;
-  config.origins = options.origins;
-  config.hosts = options.hosts;
-  if (!options.file_timeout.empty()) {
-    const Result<Nanoseconds> timeout = parse_duration(options.file_timeout);
-    if (!timeout) return timeout.error();
-    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(*timeout).count();
-    config.files.unused_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(ms, UINT32_MAX));
-  }
-  config.files.directory = options.directory;
-  if (!options.client_timeout.empty()) {
-    const Result<Nanoseconds> timeout = parse_duration(options.client_timeout);
-    if (!timeout) return timeout.error();
-    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(*timeout).count();
-    config.http.header_ms = config.http.progress_ms =
-        static_cast<std::uint32_t>(std::clamp<std::int64_t>(ms, 1, 3'600'000));
-  }
+  if (!options.token.empty()) config.clients.push_back({.token = options.token});
+  for (const std::string& origin : options.origins) config.origins.push_back(origin);
+  for (const std::string& host : options.hosts) config.hosts.push_back(host);
+  if (!options.directory.empty()) config.files.directory = options.directory;
+  if (options.open_files) config.go_judge.open_file_limit = *options.open_files;
+  config.go_judge.cpu_rate |= options.cpu_rate;
+  HATCHERY_TRY(set_milliseconds("--file-timeout", options.file_timeout, config.files.unused_ms));
+  HATCHERY_TRY(set_milliseconds("--client-timeout", options.client_timeout, config.http.header_ms));
+  HATCHERY_TRY(
+      set_milliseconds("--client-timeout", options.client_timeout, config.http.progress_ms));
   const struct {
     const char* option;
     const std::string& text;
     std::uint64_t& out;
-  } sizes[] = {{"--extra-memory-limit", options.extra_memory, config.go_judge.extra_memory_limit},
-               {"--output-limit", options.output_limit, config.go_judge.output_limit},
-               {"--copy-out-limit", options.copy_out_limit, config.go_judge.copy_out_limit}};
+  } sizes[] = {
+      {"--extra-memory-limit", options.extra_memory, config.go_judge.extra_memory_limit},
+      {"--output-limit", options.output_limit, config.go_judge.output_limit},
+      {"--copy-out-limit", options.copy_out_limit, config.go_judge.copy_out_limit}};
   for (const auto& size : sizes) {
+    if (size.text.empty()) continue;
     const Result<std::uint64_t> value = size_of(size.option, size.text);
     if (!value) return value.error();
     size.out = *value;
   }
-  config.go_judge.open_file_limit = options.open_files;
-  config.go_judge.cpu_rate = options.cpu_rate;
-  Result<std::vector<std::string>> prefixes = real_prefixes(options.src_prefixes);
-  if (!prefixes) return std::move(prefixes).error();
-  config.go_judge.src_prefixes = *std::move(prefixes);
+  std::vector<std::string>& prefixes = config.go_judge.src_prefixes;
+  if (!options.src_prefixes.empty()) prefixes = options.src_prefixes;
+  Result<std::vector<std::string>> real = real_prefixes(prefixes);
+  if (!real) return std::move(real).error();
+  prefixes = *std::move(real);
   return config;
 }
 
@@ -239,6 +258,9 @@ CLI::Option* add(CLI::App& verb, const std::string& name, Value& value, const ch
 }
 
 void add_server_options(CLI::App& verb, ServeOptions& options) {
+  verb.add_option("--config", options.config_file,
+                  "One TOML file for server ([server]) and pool; see `hatchery config check`")
+      ->type_name("FILE");
   add(verb, "http-addr", options.http_addresses,
       "Where to listen: host:port, :port, unix:/path, fd:N; default localhost:5050")
       ->delimiter(',')
@@ -270,11 +292,11 @@ void add_pool_flags(CLI::App& verb, ServeOptions& options) {
       ->delimiter(',')
       ->type_name("CPU");
   add(verb, "enable-cpu-rate", options.cpu_rate, "Obeys cpuRateLimit");
-  add(verb, "extra-memory-limit", options.extra_memory, "Room above memoryLimit")
+  add(verb, "extra-memory-limit", options.extra_memory, "Room above memoryLimit; default: 16k")
       ->type_name("SIZE");
-  add(verb, "output-limit", options.output_limit, "Largest file of a job")->type_name("SIZE");
-  add(verb, "copy-out-limit", options.copy_out_limit, "Largest file copied out")->type_name("SIZE");
-  add(verb, "open-file-limit", options.open_files, "Open files of each process")->type_name("N");
+  add(verb, "output-limit", options.output_limit, "Largest file of a job; default: 256m")->type_name("SIZE");
+  add(verb, "copy-out-limit", options.copy_out_limit, "Largest file copied out; default: 256m")->type_name("SIZE");
+  add(verb, "open-file-limit", options.open_files, "Open files of each process; default: 256")->type_name("N");
   add(verb, "file-timeout", options.file_timeout, "Removes stored files unused for so long")
       ->type_name("TIME");
   add(verb, "dir", options.directory,
@@ -309,6 +331,45 @@ int serve_verb(const ServeOptions& options) {
 }
 
 }  // namespace
+
+namespace {
+
+constexpr const char* kConfigExamples =
+    "Examples:\n"
+    "  hatchery config check /etc/hatchery/hatchery.toml\n"
+    "\n"
+    "Exit status: 0 when `hatchery serve --config FILE` would take it, else 248.";
+
+int check_config(const std::string& path) {
+  ServeOptions options;
+  options.config_file = path;
+  const Result<PoolConfig> pool = pool_config_of(options);
+  const Result<server::ServerConfig> server = server_config_of(options);
+  if (!pool || !server) {
+    const Error& error = pool ? server.error() : pool.error();
+    print_error(error);
+    return exit_status_of(error);
+  }
+  std::string listens;
+  for (const std::string& address : server->http.listen) listens += " " + address;
+  return print_result(path + ": well; profiles: " + std::to_string(pool->profiles.size()) +
+                          ", clients: " + std::to_string(server->clients.size()) +
+                          ", listens on" + listens + "\n",
+                      kExitSuccess);
+}
+
+}  // namespace
+
+void add_config_verb(CLI::App& app, int& exit_status) {
+  CLI::App* verb = app.add_subcommand("config", "Checks a server's configuration file");
+  verb->require_subcommand(1);
+  verb->footer(kConfigExamples);
+  CLI::App* check = verb->add_subcommand("check", "Says what is wrong with a file, and where");
+  const auto path = std::make_shared<std::string>();
+  check->add_option("FILE", *path, "TOML")->required();
+  check->footer(kConfigExamples);
+  check->callback([path, &exit_status] { exit_status = check_config(*path); });
+}
 
 void add_serve_verb(CLI::App& app, int& exit_status) {
   CLI::App* verb = app.add_subcommand("serve", "Runs jobs for clients of HTTP and WebSocket");

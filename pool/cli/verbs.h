@@ -19,6 +19,8 @@ void add_batch_verb(CLI::App& app, int& exit_status);
 void add_judge_verb(CLI::App& app, int& exit_status);
 /// `hatchery serve`: the pool behind HTTP and WebSocket; the server itself is pool/server/.
 void add_serve_verb(CLI::App& app, int& exit_status);
+/// `hatchery config check`: what `serve` would say of its file.
+void add_config_verb(CLI::App& app, int& exit_status);
 /// `hatchery doctor`: what this host gives.
 void add_doctor_verb(CLI::App& app, int& exit_status);
 /// `hatchery bench`: the benchmarks, which are a program of their own.

@@ -28,6 +28,7 @@ namespace json = boost::json;
 constexpr const char* kGoJudgeVersion = "v1.12.2";
 constexpr std::size_t kInFlightMax = 4096;  ///< Of one WebSocket.
 constexpr std::size_t kStreamIndexMax = 15;
+constexpr const char* kTooMuch = "this client has, or asks for, more at once than it may";
 
 const char* content_type_of(const std::string& name) {
   static constexpr std::array<std::pair<const char*, const char*>, 16> kTypes = {{
@@ -121,16 +122,26 @@ class UploadSink final : public BodySink {
 
 }  // namespace
 
-void Api::run(const std::shared_ptr<Exchange>& exchange) {
+std::optional<Refusal> Api::prepare_for(Request request, const ClientGate& gate,
+                                        const std::string& peer, PreparedRequest& prepared) {
+  auto refusal = prepare(std::move(request), settings_, files_, prepared);
+  for (PreparedJob& job : prepared.jobs) gate.own(job.spec, peer);
+  return refusal;
+}
+
+void Api::run(const std::shared_ptr<Exchange>& exchange, ClientGate& gate) {
   Result<Request> request = request_from_json(exchange->request().body, false);
   if (!request) return exchange->reply(sentence(400, request.error().message()));
   PreparedRequest prepared;
-  if (const auto refusal = prepare(*std::move(request), settings_, files_, prepared))
+  if (const auto refusal =
+          prepare_for(*std::move(request), gate, exchange->request().peer, prepared))
     return exchange->reply(sentence(refusal->status, refusal->sentence));
+  const ClientGate::Lease lease = gate.enter();
+  if (!lease) return exchange->reply(sentence(429, kTooMuch));
   // The run is kept by what it calls at its end, which lets go of it.
   const auto run = std::make_shared<std::shared_ptr<Run>>();
   const auto gone = std::make_shared<std::atomic<bool>>(false);
-  const auto ended = [exchange, run, gone] {
+  const auto ended = [exchange, run, gone, lease] {
     exchange->post([exchange, run, gone] {
       const std::shared_ptr<Run> over = std::exchange(*run, nullptr);
       exchange->reply({.body = *gone ? std::string() : over->results()});
@@ -239,7 +250,8 @@ HttpResponse Api::config() const {
 class Api::Multiplexed final : public WebSocketPeer,
                                public std::enable_shared_from_this<Api::Multiplexed> {
  public:
-  explicit Multiplexed(Api& api) : api_(api) {}
+  Multiplexed(Api& api, ClientGate& gate, std::string peer)
+      : api_(api), gate_(gate), peer_(std::move(peer)) {}
 
   void opened(std::shared_ptr<WebSocket> socket) override { socket_ = std::move(socket); }
 
@@ -253,7 +265,7 @@ class Api::Multiplexed final : public WebSocketPeer,
     if (runs_.contains(id)) return answer(id, "null", "duplicated request id: \"" + id + "\"");
     if (runs_.size() >= kInFlightMax) return answer(id, "null", "worker queue is full");
     PreparedRequest prepared;
-    if (const auto refusal = prepare(*std::move(request), api_.settings_, api_.files_, prepared)) {
+    if (const auto refusal = api_.prepare_for(*std::move(request), gate_, peer_, prepared)) {
       answer(id, "null", refusal->sentence);
       return socket_->close();
     }
@@ -262,13 +274,15 @@ class Api::Multiplexed final : public WebSocketPeer,
 
   void closed() override {
     socket_.reset();
-    for (const auto& [id, run] : std::exchange(runs_, {}))
-      if (run) run->cancel();
+    for (const auto& [id, held] : std::exchange(runs_, {}))
+      if (held.run) held.run->cancel();
   }
 
  private:
   void start(const std::string& id, PreparedRequest prepared) {
-    runs_[id] = nullptr;
+    const ClientGate::Lease lease = gate_.enter();
+    if (!lease) return answer(id, "null", kTooMuch);
+    runs_[id] = {nullptr, lease};
     // The socket is asked for its thread when the run ends; it may be gone by then.
     const auto ended = [weak = weak_from_this(), socket = std::weak_ptr<WebSocket>(socket_), id] {
       if (const std::shared_ptr<WebSocket> open = socket.lock())
@@ -282,18 +296,18 @@ class Api::Multiplexed final : public WebSocketPeer,
       runs_.erase(id);
       return answer(id, "null", refusal->sentence);
     }
-    runs_[id] = std::move(run);
+    runs_[id].run = std::move(run);
   }
 
   void cancel(const std::string& id) {
     const auto found = runs_.find(id);
-    if (found != runs_.end() && found->second) found->second->cancel();
+    if (found != runs_.end() && found->second.run) found->second.run->cancel();
   }
 
   void finish(const std::string& id) {
     const auto found = runs_.find(id);
     if (found == runs_.end()) return;
-    const std::shared_ptr<Run> run = std::move(found->second);
+    const std::shared_ptr<Run> run = std::move(found->second.run);
     runs_.erase(found);
     answer(id, run->results(), "");
   }
@@ -308,17 +322,26 @@ class Api::Multiplexed final : public WebSocketPeer,
 
   Api& api_;
   std::shared_ptr<WebSocket> socket_;
-  std::map<std::string, std::shared_ptr<Run>> runs_;
+  struct Held {
+    std::shared_ptr<Run> run;
+    ClientGate::Lease lease;
+  };
+  ClientGate& gate_;
+  const std::string peer_;
+  std::map<std::string, Held> runs_;
 };
 
-std::shared_ptr<WebSocketPeer> Api::web_socket() { return std::make_shared<Multiplexed>(*this); }
+std::shared_ptr<WebSocketPeer> Api::web_socket(ClientGate& gate, const std::string& peer) {
+  return std::make_shared<Multiplexed>(*this, gate, peer);
+}
 
 // ---- /stream ------------------------------------------------------------------------------------
 
 class Api::Interactive final : public WebSocketPeer,
                                public std::enable_shared_from_this<Api::Interactive> {
  public:
-  explicit Interactive(Api& api) : api_(api) {}
+  Interactive(Api& api, ClientGate& gate, std::string peer)
+      : api_(api), gate_(gate), peer_(std::move(peer)) {}
 
   void opened(std::shared_ptr<WebSocket> socket) override { socket_ = std::move(socket); }
 
@@ -365,8 +388,10 @@ class Api::Interactive final : public WebSocketPeer,
         if (streamed && (i > kStreamIndexMax || fd > kStreamIndexMax))
           return fail("only index and fd up to 15 can be streamed");
       }
-    if (const auto refusal = prepare(*std::move(request), api_.settings_, api_.files_, prepared))
+    if (const auto refusal = api_.prepare_for(*std::move(request), gate_, peer_, prepared))
       return fail(refusal->sentence);
+    lease_ = gate_.enter();
+    if (!lease_) return fail(kTooMuch);
     const std::weak_ptr<WebSocket> socket = socket_;
     streams_.on_output = [socket](std::size_t index, int fd, std::string_view bytes) {
       const std::shared_ptr<WebSocket> open = socket.lock();
@@ -436,10 +461,15 @@ class Api::Interactive final : public WebSocketPeer,
   Api& api_;
   std::shared_ptr<WebSocket> socket_;
   std::shared_ptr<Run> run_;
+  ClientGate& gate_;
+  const std::string peer_;
+  ClientGate::Lease lease_;
   ClientStreams streams_;
   bool over_ = false;
 };
 
-std::shared_ptr<WebSocketPeer> Api::stream_socket() { return std::make_shared<Interactive>(*this); }
+std::shared_ptr<WebSocketPeer> Api::stream_socket(ClientGate& gate, const std::string& peer) {
+  return std::make_shared<Interactive>(*this, gate, peer);
+}
 
 }  // namespace hatchery::server::go_judge

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "pool/pool.h"
+#include "pool/server/client_gate.h"
 #include "pool/server/descriptor_pump.h"
 #include "pool/server/http.h"
 #include "pool/server/metrics.h"
@@ -24,10 +25,10 @@ class Api {
         runs_(pool, files, pump, metrics, watch) {}
 
   /// POST /run
-  void run(const std::shared_ptr<Exchange>& exchange);
+  void run(const std::shared_ptr<Exchange>& exchange, ClientGate& gate);
   /// GET /ws and /stream
-  std::shared_ptr<WebSocketPeer> web_socket();
-  std::shared_ptr<WebSocketPeer> stream_socket();
+  std::shared_ptr<WebSocketPeer> web_socket(ClientGate& gate, const std::string& peer);
+  std::shared_ptr<WebSocketPeer> stream_socket(ClientGate& gate, const std::string& peer);
 
   /// Takes the body of POST /file, or refuses a request that has no form.
   std::unique_ptr<BodySink> upload_sink(const HttpRequest& head);
@@ -41,6 +42,9 @@ class Api {
   const Settings& settings() const { return settings_; }
 
  private:
+  /// prepare(), as that client's.
+  std::optional<Refusal> prepare_for(Request request, const ClientGate& gate,
+                                     const std::string& peer, PreparedRequest& prepared);
   class Multiplexed;
   class Interactive;
 

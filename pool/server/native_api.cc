@@ -116,14 +116,15 @@ std::string NativeApi::route_of(const std::string& path) {
   return path.starts_with("/v1/jobs/") ? "/v1/jobs/{id}" : "/v1/other";
 }
 
-bool NativeApi::handle(const std::shared_ptr<Exchange>& exchange, const std::string& client) {
+bool NativeApi::handle(const std::shared_ptr<Exchange>& exchange, ClientGate& gate) {
+  const std::string& client = gate.config().name;
   const HttpRequest& request = exchange->request();
   const std::string& path = request.path;
   if (!path.starts_with(kPrefix)) return false;
   const bool reads = request.method == "GET";
   if (path == "/v1/jobs" || path == "/v1/batches") {
     if (request.method == "POST")
-      submit(exchange, client, path == "/v1/batches");
+      submit(exchange, gate, path == "/v1/batches");
     else if (reads)
       list(exchange, client);
     else
@@ -148,7 +149,8 @@ bool NativeApi::handle(const std::shared_ptr<Exchange>& exchange, const std::str
   return true;
 }
 
-void NativeApi::submit(const Reply& exchange, const std::string& client, bool batch) {
+void NativeApi::submit(const Reply& exchange, ClientGate& gate, bool batch) {
+  const std::string& client = gate.config().name;
   const HttpRequest& request = exchange->request();
   const std::string* key = request.header("Idempotency-Key");
   const std::string hash = key == nullptr ? "" : hash_of(request.path + '\n' + request.body);
@@ -177,16 +179,26 @@ void NativeApi::submit(const Reply& exchange, const std::string& client, bool ba
                                                        .remedy = "use a new key for a new job"}));
     }
   }
+  const ClientGate::Lease lease = gate.enter();
+  if (!lease)
+    return exchange->reply(error_response(
+        429, Error{.step = Step::kQueueJob,
+                   .object = client,
+                   .errnum = EAGAIN,
+                   .detail = "has, or asks for, more at once than it may",
+                   .remedy = "ask again when a job is done, or in a second"}));
   std::shared_ptr<Tracked> tracked;
   const std::optional<NativeRefusal> refusal =
-      batch ? jobs_.submit_batch(request.body, client, tracked)
-            : jobs_.submit_job(request.body, client, is_set(request.query, "log"), tracked);
+      batch ? jobs_.submit_batch(request.body, gate, request.peer, tracked)
+            : jobs_.submit_job(request.body, gate, request.peer, is_set(request.query, "log"),
+                               tracked);
   if (refusal) return exchange->reply(error_response(refusal->status, refusal->error));
   if (key != nullptr) {
     tracked->idempotency_key = *key;
     tracked->request_hash = hash;
   }
   jobs_.keep(tracked);
+  tracked->when_done([lease] {});
   answer(tracked, false);
 }
 

@@ -20,14 +20,14 @@ class NativeApi {
 
   /// Takes the body of an upload; null for every other request.
   std::unique_ptr<BodySink> upload_sink(const HttpRequest& head);
-  /// False when the path is not of this interface. `client`: whose request it is.
-  bool handle(const std::shared_ptr<Exchange>& exchange, const std::string& client);
+  /// False when the path is not of this interface. `gate`: of whose request it is.
+  bool handle(const std::shared_ptr<Exchange>& exchange, ClientGate& gate);
   /// The path with its ids replaced, for metrics.
   static std::string route_of(const std::string& path);
 
  private:
   using Reply = std::shared_ptr<Exchange>;
-  void submit(const Reply& exchange, const std::string& client, bool batch);
+  void submit(const Reply& exchange, ClientGate& gate, bool batch);
   void one(const Reply& exchange, const std::string& client, const std::string& rest);
   void log(const Reply& exchange, Tracked& tracked);
   void list(const Reply& exchange, const std::string& client);

@@ -389,7 +389,6 @@ class TrackedBatch final : public Tracked, public std::enable_shared_from_this<T
   void check(std::size_t index, const std::string& output) {
     BatchTest& test = tests[index];
     JobSpec spec = *checker;
-    spec.client = client;
     for (const auto& [name, bytes] : {std::pair<const char*, std::string>{"input", test.input},
                                       {"expected", test.expected.value_or("")},
                                       {"output", output}})
@@ -526,14 +525,14 @@ void NativeJobs::settle(Report& report) {
   }
 }
 
-std::optional<NativeRefusal> NativeJobs::submit_job(std::string_view text,
-                                                    const std::string& client, bool log,
+std::optional<NativeRefusal> NativeJobs::submit_job(std::string_view text, const ClientGate& gate,
+                                                    const std::string& peer, bool log,
                                                     std::shared_ptr<Tracked>& job) {
   Result<JobSpec> spec = job_from_json(text, "job");
   if (!spec) return refusal_of(std::move(spec).error());
   if (auto refusal = admit(*spec)) return refusal;
-  if (!client.empty()) spec->client = client;
-  auto tracked = std::make_shared<TrackedJob>(*this, client);
+  gate.own(*spec, peer);
+  auto tracked = std::make_shared<TrackedJob>(*this, gate.config().name);
   if (Result<void> submitted = tracked->submit(*std::move(spec), log); !submitted)
     return refusal_of(std::move(submitted).error());
   job = std::move(tracked);
@@ -580,14 +579,14 @@ std::optional<NativeRefusal> read_contents(const json::value& value, const std::
 
 }  // namespace
 
-std::optional<NativeRefusal> NativeJobs::submit_batch(std::string_view text,
-                                                      const std::string& client,
+std::optional<NativeRefusal> NativeJobs::submit_batch(std::string_view text, const ClientGate& gate,
+                                                      const std::string& peer,
                                                       std::shared_ptr<Tracked>& batch) {
   Result<json::value> document = parse_json(text, "batch");
   if (!document) return refusal_of(std::move(document).error());
   const json::object* object = document->if_object();
   if (object == nullptr) return bad_request("batch", "is no object", "give {\"job\", \"tests\"}");
-  auto tracked = std::make_shared<TrackedBatch>(*this, client);
+  auto tracked = std::make_shared<TrackedBatch>(*this, gate.config().name);
   const json::object* job = nullptr;
   const json::array* tests = nullptr;
   for (const json::key_value_pair& pair : *object) {
@@ -605,6 +604,7 @@ std::optional<NativeRefusal> NativeJobs::submit_batch(std::string_view text,
       Result<JobSpec> checker = job_from_json(json::serialize(value), "batch: checker");
       if (!checker) return refusal_of(std::move(checker).error());
       if (auto refusal = admit(*checker)) return refusal;
+      gate.own(*checker, peer);
       tracked->checker = *std::move(checker);
     } else if (key == "validator_flags" && value.is_array()) {
       std::vector<std::string> flags;
@@ -656,7 +656,7 @@ std::optional<NativeRefusal> NativeJobs::submit_batch(std::string_view text,
     Result<JobSpec> spec = job_from_json(json::serialize(merged), "batch: " + field);
     if (!spec) return refusal_of(std::move(spec).error());
     if (auto refusal = admit(*spec)) return refusal;
-    if (!client.empty()) spec->client = client;
+    gate.own(*spec, peer);
     spec->id = added.id;
     added.spec = *std::move(spec);
     tracked->tests.push_back(std::move(added));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "pool/pool.h"
+#include "pool/server/client_gate.h"
 #include "pool/server/descriptor_pump.h"
 #include "pool/server/http.h"
 #include "pool/server/metrics.h"
@@ -105,10 +106,12 @@ class NativeJobs {
              PoolWatch& watch, Post post, NativeJobsConfig config);
 
   /// A job of README's "Job JSON". `log`: stdout and stderr go to a log that can be followed.
-  std::optional<NativeRefusal> submit_job(std::string_view text, const std::string& client,
-                                          bool log, std::shared_ptr<Tracked>& job);
+  std::optional<NativeRefusal> submit_job(std::string_view text, const ClientGate& gate,
+                                          const std::string& peer, bool log,
+                                          std::shared_ptr<Tracked>& job);
   /// {"job", "tests", …}: README, "A server".
-  std::optional<NativeRefusal> submit_batch(std::string_view text, const std::string& client,
+  std::optional<NativeRefusal> submit_batch(std::string_view text, const ClientGate& gate,
+                                            const std::string& peer,
                                             std::shared_ptr<Tracked>& batch);
 
   /// Null when unknown, or not that client's.

@@ -1,5 +1,6 @@
 #include "pool/server/server.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <limits>
@@ -79,7 +80,9 @@ class Server::Impl final : public HttpHandler {
         native_jobs_(*pool_, files_, *pump_, metrics_, watch_,
                      [this](std::function<void()> work) { http_->post(std::move(work)); },
                      {.src_prefixes = config_.go_judge.src_prefixes}),
-        native_(*pool_, files_, native_jobs_, watch_) {}
+        native_(*pool_, files_, native_jobs_, watch_) {
+    for (const ClientConfig& client : config_.clients)
+      gates_.push_back(std::make_unique<ClientGate>(client));}
 
   ~Impl() override {
     for (const auto& http : {http_.get(), monitor_.get()})
@@ -121,13 +124,14 @@ class Server::Impl final : public HttpHandler {
     const std::string& path = head.path;
     const bool is_open = path == "/version" || path == "/config" || path == "/healthz" ||
                          path == "/readyz" || page_of(path).has_value();
-    if (!is_open && !config_.token.empty() && !has_token(head, config_.token))
-      return refused({.status = 401, .content_type = ""});
+    ClientGate* const gate = gate_of(head);
+    if (!is_open && gate == nullptr) return refused({.status = 401, .content_type = ""});
     if (draining_ && path != "/healthz" && path != "/readyz")
       return refused(sentence(503, "worker is shutting down"));
     Beginning beginning;
     if (head.upgrade && (path == "/ws" || path == "/stream")) {
-      beginning.peer = path == "/ws" ? go_judge_.web_socket() : go_judge_.stream_socket();
+      beginning.peer = path == "/ws" ? go_judge_.web_socket(*gate, head.peer)
+                                     : go_judge_.stream_socket(*gate, head.peer);
     } else if (head.method == "POST" && path == "/file") {
       beginning.sink = go_judge_.upload_sink(head);
       // What the store takes, and the form around it.
@@ -148,10 +152,13 @@ class Server::Impl final : public HttpHandler {
     const bool is_file = path.starts_with("/file/");
     const auto exchange =
         std::make_shared<CountedExchange>(plain, route_of(path), metrics_, under_way_);
-    if (native_.handle(exchange, "")) return;
+    // What is open to all needs none.
+    ClientGate* const known = gate_of(request);
+    ClientGate& gate = known == nullptr ? anybody_ : *known;
+    if (native_.handle(exchange, gate)) return;
     if (path == "/run") {
       if (method != "POST") return exchange->reply(wrong_method("POST"));
-      return go_judge_.run(exchange);
+      return go_judge_.run(exchange, gate);
     }
     if (path == "/file") {
       if (method == "GET") return exchange->reply(go_judge_.list_files());
@@ -206,6 +213,14 @@ class Server::Impl final : public HttpHandler {
    private:
     Impl& server_;
   };
+
+  /// Null when the request has nobody's token.
+  ClientGate* gate_of(const HttpRequest& request) {
+    if (gates_.empty()) return &anybody_;
+    for (const auto& gate : gates_)
+      if (has_token(request, gate->config().token)) return gate.get();
+    return nullptr;
+  }
 
   static Beginning refused(HttpResponse response) {
     Beginning beginning;
@@ -266,6 +281,8 @@ class Server::Impl final : public HttpHandler {
   }
 
   ServerConfig config_;
+  ClientGate anybody_{ClientConfig{}};
+  std::vector<std::unique_ptr<ClientGate>> gates_;
   std::unique_ptr<Pool> pool_;
   std::unique_ptr<DescriptorPump> pump_;
   std::unique_ptr<StoredFiles> files_owner_;
@@ -292,6 +309,15 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() = default;
 
 Result<std::unique_ptr<Server>> Server::create(ServerConfig config, PoolConfig pool_config) {
+  for (const ClientConfig& client : config.clients) {
+    const auto has_name = [&](const Profile& profile) { return profile.name == client.profile; };
+    if (!client.profile.empty() && std::none_of(pool_config.profiles.begin(),
+                                                pool_config.profiles.end(), has_name))
+      return Error{.step = Step::kValidateConfig,
+                   .object = "client " + client.name + ": profile",
+                   .detail = "there is no profile \"" + client.profile + "\"",
+                   .remedy = "name one of the [[profile]] tables"};
+  }
   Result<std::unique_ptr<DescriptorPump>> pump = DescriptorPump::create();
   if (!pump) return std::move(pump).error();
   Result<std::unique_ptr<Pool>> pool = Pool::create(std::move(pool_config));

@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/result.h"
 #include "pool/config.h"
+#include "pool/server/client_gate.h"
 #include "pool/server/go_judge_jobs.h"
 #include "pool/server/http_server.h"
 #include "pool/server/stored_files.h"
@@ -20,9 +22,9 @@ struct ServerConfig {
   HttpServerConfig http = {.listen = {"localhost:5050"}};
   /// Where /metrics is served without a token, as HttpServerConfig::listen; "" for nowhere.
   std::string monitor = {};
-  /// Every request but /version, /config, /healthz and /readyz must bring it:
-  /// "Authorization: Bearer TOKEN". "" for none.
-  std::string token = {};
+  /// Who may use it. Every request but for /version, /config, /healthz, /readyz and the page must
+  /// bring the token of one. Empty: everybody who reaches it.
+  std::vector<ClientConfig> clients = {};
   /// What "Origin" may be beside the server's own address: "https://judge.example". A browser's
   /// requests from elsewhere get 403.
   std::vector<std::string> origins = {};
@@ -33,6 +35,11 @@ struct ServerConfig {
   StoredFilesConfig files = {};
   go_judge::Settings go_judge = {};
 };
+
+/// The table [server] of a pool's file; all of it may be left out. Errors: kParseConfig,
+/// "file:line:column: key: what; remedy".
+Result<ServerConfig> server_config_from_toml(std::string_view text, const std::string& file_name);
+Result<ServerConfig> server_config_from_file(const std::string& path);
 
 class Server {
  public:
