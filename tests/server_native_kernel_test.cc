@@ -379,6 +379,92 @@ TEST_F(Native, HostFilesAreReadWhereTheOperatorAllowsThem) {
   EXPECT_EQ(output_text(done, "stdout"), "allowed");
 }
 
+// ---- clients
+
+constexpr const char* kClients = R"(
+[server]
+src_prefixes = []
+[[server.client]]
+name = "one"
+token = "first"
+in_flight_max = 1
+profile = "small"
+[[server.client]]
+name = "two"
+token = "second"
+rate = 1
+[[profile]]
+name = "default"
+slots_max = 4
+[[profile]]
+name = "small"
+slots_max = 2
+[profile.maximums]
+memory = "64MiB"
+[profile.defaults]
+memory = "64MiB"
+)";
+
+TEST_F(Native, EachClientHasItsTokenItsJobsAndItsLimits) {
+  arguments = {"--config", write("server.toml", kClients)};
+  const HttpHeaders one = {{"Authorization", "Bearer first"}};
+  const HttpHeaders two = {{"Authorization", "Bearer second"}};
+  EXPECT_EQ(client().get("/v1/jobs").status, 401);
+  HttpClient asks(address());
+  const json::object sleeping = script("sleep 1000", {{"limits", {{"wall_time", "1h"}}}});
+  const std::string id = text_at(
+      answer(asks.request("POST", "/v1/jobs", json::serialize(sleeping), one), 202), "id");
+  // In flight: on either interface.
+  HttpAnswer busy = asks.request("POST", "/v1/jobs", json::serialize(script("exit 0")), one);
+  EXPECT_THAT(error(busy, 429), HasSubstr("more at once"));
+  EXPECT_EQ(busy.headers["retry-after"], "1");
+  const std::string cmd_body =
+      json::serialize(json::object{{"cmd", json::array{shell("echo ran")}}});
+  busy = asks.request("POST", "/run", cmd_body, one);
+  EXPECT_EQ(busy.status, 429) << busy.body;
+  // Whose job it is.
+  EXPECT_EQ(asks.request("GET", "/v1/jobs/" + id, "", two).status, 404);
+  EXPECT_EQ(asks.request("DELETE", "/v1/jobs/" + id, "", two).status, 404);
+  EXPECT_EQ(asks.request("DELETE", "/v1/jobs/" + id, "", one).status, 202);
+  answer(asks.request("GET", "/v1/jobs/" + id + "?wait=1", "", one), 200);
+  // What its profile allows.
+  const json::object large = script("exit 0", {{"limits", {{"memory", "65MiB"}}}});
+  EXPECT_THAT(error(asks.request("POST", "/v1/jobs", json::serialize(large), one), 400),
+              HasSubstr("above the maximum of profile \"small\""));
+  // Its rate: one at once, and no second one.
+  EXPECT_EQ(asks.request("POST", "/v1/jobs?wait=1", json::serialize(large), two).status, 200);
+  EXPECT_EQ(asks.request("POST", "/v1/jobs?wait=1", json::serialize(large), two).status, 429);
+}
+
+TEST_F(Native, ConfigCheckSaysWhatServeWould) {
+  const auto check = [this](const std::string& text) {
+    return run_process({HATCHERY_BINARY, "config", "check", write("checked.toml", text)});
+  };
+  const ProcessResult good = check(kClients);
+  EXPECT_EQ(good.status, 0) << good.err;
+  EXPECT_THAT(good.out, HasSubstr("clients: 2"));
+  const struct {
+    const char* text;
+    const char* says;
+  } cases[] = {
+      {"[server]\nlisten = 7\n", ":2:10: server.listen"},
+      {"[server]\nlitsen = []\n", "did you mean \"listen\""},
+      {"[server]\nfile_timeout = \"soon\"\n", "server.file_timeout"},
+      {"[server]\nsrc_prefixes = [\"/no/such\"]\n", "/no/such"},
+      {"[[server.client]]\nname = \"a\"\n", "token"},
+      {"[[server.client]]\ntoken = \"a\"\n", "name"},
+      {"[[server.client]]\nname = \"a\"\ntoken_file = \"/no/such\"\n", "/no/such"},
+      {"[[server.client]]\nname = \"a\"\ntoken = \"x\"\nrate = -1\n", "rate"},
+      {"queue_max = 0\n", "queue_max"},
+      {"server = 1\n", "[server]"},
+  };
+  for (const auto& one : cases) {
+    const ProcessResult bad = check(one.text);
+    EXPECT_EQ(bad.status, 248) << one.text << bad.out;
+    EXPECT_THAT(bad.err, HasSubstr(one.says)) << one.text;
+  }
+}
+
 // ---- the page
 
 TEST_F(Native, ThePageWorksInABrowser) {
