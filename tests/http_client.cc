@@ -106,7 +106,7 @@ class WebSocketClient::Impl {
  public:
   explicit Impl(const std::string& address) : stream(connect(context, address)) {}
   net::io_context context;
-  beast::websocket::stream<Socket> stream;
+  beast::websocket::stream<Socket, false> stream;
   beast::flat_buffer buffer;
   int status = 0;
 };

@@ -212,6 +212,9 @@ Result<int> run_serve(const ServeOptions& options) {
   HATCHERY_TRY(enter_user_namespace());
   Result<Interrupts> interrupts = Interrupts::create();
   if (!interrupts) return std::move(interrupts).error();
+  config->on_failure = [](std::string_view what) {
+    print_error("a request ended in an exception: " + std::string(what));
+  };
   const std::chrono::milliseconds grace(pool->shutdown_ms);
   const std::uint32_t slots = pool->profiles.front().slots_min;
   Result<std::unique_ptr<server::Server>> server =

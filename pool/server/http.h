@@ -122,6 +122,8 @@ class HttpHandler {
   virtual Beginning begin(const HttpRequest& head) = 0;
   /// The whole request is there. Returns quickly; answers now or later.
   virtual void handle(const std::shared_ptr<Exchange>& exchange) = 0;
+  /// A request ended by an exception; its client got 500.
+  virtual void failed(const char* what) = 0;
 };
 
 }  // namespace hatchery::server

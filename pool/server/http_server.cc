@@ -25,6 +25,7 @@
 #include <boost/beast/http.hpp>
 #include <boost/beast/websocket.hpp>
 #include <deque>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -247,7 +248,7 @@ class WebSocketConnection final : public Connection,
   }
 
   std::shared_ptr<Shared> shared_;
-  websocket::stream<Socket> stream_;
+  websocket::stream<Socket, false> stream_;  ///< false: without compression, and its code.
   std::shared_ptr<WebSocketPeer> peer_;
   http::request<http::string_body> request_;
   beast::flat_buffer buffer_;
@@ -747,7 +748,7 @@ class HttpServer::Impl {
     accept_all();
     sweep();
     for (std::uint32_t i = 0; i < shared_->config.threads; ++i)
-      threads_.emplace_back([this] { context_.run(); });
+      threads_.emplace_back([this] { serve(); });
   }
 
   void stop() {
@@ -787,6 +788,19 @@ class HttpServer::Impl {
     Acceptor acceptor;
     bool waiting = false;
   };
+
+  /// What a handler throws (memory that ran out, a library's own) is that request's end, which its
+  /// Exchange tells the client by 500, and nobody else's.
+  void serve() {
+    for (;;) {
+      try {
+        context_.run();
+        return;
+      } catch (const std::exception& exception) {
+        shared_->handler.failed(exception.what());
+      }
+    }
+  }
 
   void accept_all() {
     for (const auto& door : doors_)

@@ -159,7 +159,8 @@ Result<Listener> inherit(const std::string& address, std::string_view number) {
     return bad_address(address, "is no listening socket that this process has inherited");
   Listener listener{.fd = UniqueFd(::fcntl(*fd, F_DUPFD_CLOEXEC, 3)), .address = {}};
   if (!listener.fd.valid()) return listen_error(address, errno);
-  ::close(*fd);
+  UniqueFd inherited(*fd);  // Its number is somebody else's from here on.
+  inherited.reset();
   ::fcntl(listener.fd.get(), F_SETFL, O_NONBLOCK);
   listener.address = address_text(listener.fd.get(), false);
   return listener;

@@ -119,7 +119,9 @@ class Server::Impl final : public HttpHandler {
 
   Beginning begin(const HttpRequest& head) override {
     if (!ready_) return refused(text_response(503, "starting\n"));
-    if (auto why = stranger(head, config_.origins, config_.hosts))
+    // No browser reaches a Unix socket.
+    if (auto why = head.peer == "unix" ? std::nullopt
+                                       : stranger(head, config_.origins, config_.hosts))
       return refused(sentence(403, *why));
     const std::string& path = head.path;
     const bool is_open = path == "/version" || path == "/config" || path == "/healthz" ||
@@ -183,15 +185,20 @@ class Server::Impl final : public HttpHandler {
     exchange->reply(text_response(404, "there is no " + path + " here\n"));
   }
 
+  void failed(const char* what) override {
+    if (config_.on_failure) config_.on_failure(what);
+  }
+
   bool drain(std::chrono::milliseconds grace) {
     const auto until = std::chrono::steady_clock::now() + grace;
     draining_ = true;
     http_->drain();
     if (monitor_) monitor_->drain();
-    // No sleep longer than an answer takes to leave.
+    // Nothing tells of the last answer that leaves; it takes no longer than this.
     while (under_way_ > 0 || http_->connections() > 0) {
       if (std::chrono::steady_clock::now() >= until) return under_way_ == 0;
-      std::this_thread::sleep_for(kAnswersGone);
+      std::unique_lock lock(mutex_);
+      stop_.wait_for(lock, kAnswersGone);
     }
     return true;
   }
@@ -209,6 +216,8 @@ class Server::Impl final : public HttpHandler {
       const bool known = exchange->request().path == "/metrics";
       exchange->reply(known ? server_.metrics() : text_response(404, "only /metrics is here\n"));
     }
+
+    void failed(const char* what) override { server_.failed(what); }
 
    private:
     Impl& server_;

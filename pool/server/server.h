@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -34,6 +35,8 @@ struct ServerConfig {
   std::vector<std::string> hosts = {};
   StoredFilesConfig files = {};
   go_judge::Settings go_judge = {};
+  /// For the operator's log: an exception that ended one request. Any thread.
+  std::function<void(std::string_view)> on_failure = {};
 };
 
 /// The table [server] of a pool's file; all of it may be left out. Errors: kParseConfig,

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -161,10 +162,26 @@ Result<std::string> StoredFiles::take_over(const FileId& id, std::string name) {
     files_[id] = {std::move(name), *size, steady_ms(), id};
     return id;
   }
-  Result<std::string> bytes = store_.read(id);
+  Result<std::string> kept = copy_to_disk(id, std::move(name));
   store_.remove(id);
-  if (!bytes) return std::move(bytes).error();
-  return put(*bytes, std::move(name));
+  return kept;
+}
+
+Result<std::string> StoredFiles::copy_to_disk(const FileId& id, std::string name) {
+  Result<UniqueFd> source = store_.open(id);
+  if (!source) return std::move(source).error();
+  Result<std::uint64_t> size = size_of(source->get());
+  if (!size) return std::move(size).error();
+  if (*size > bytes_free()) return store_error(name, ENOSPC);
+  Result<UniqueFd> file = create_file();
+  if (!file) return std::move(file).error();
+  for (std::uint64_t left = *size; left > 0;) {
+    const ssize_t moved = ::sendfile(file->get(), source->get(), nullptr, left);
+    if (moved < 0 && errno == EINTR) continue;
+    if (moved <= 0) return store_error(name, moved < 0 ? errno : EIO);
+    left -= static_cast<std::uint64_t>(moved);
+  }
+  return add(*std::move(file), std::move(name));
 }
 
 Result<std::string> StoredFiles::keep(UniqueFd file, std::string id, std::string name) {

@@ -87,6 +87,7 @@ class StoredFiles {
   bool on_disk() const { return !config_.directory.empty(); }
   Result<void> open_directory();
   Result<void> read_directory();
+  Result<std::string> copy_to_disk(const FileId& id, std::string name);
   Result<std::string> keep(UniqueFd file, std::string id, std::string name);
   std::string path_of(const std::string& id) const { return config_.directory + "/files/" + id; }
 
