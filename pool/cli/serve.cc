@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/user_namespace.h"
+#include "pool/cli/activation.h"
 #include "pool/cli/common.h"
 #include "pool/cli/exit_status.h"
 #include "pool/cli/options.h"
@@ -146,8 +147,9 @@ Result<std::vector<std::string>> real_prefixes(const std::vector<std::string>& p
   return real;
 }
 
-/// The file's, then what the command line says of it.
-Result<server::ServerConfig> server_config_of(const ServeOptions& options) {
+/// The file's, then what the command line says of it. `inherited` are for when neither says where.
+Result<server::ServerConfig> server_config_of(const ServeOptions& options,
+                                              const std::vector<std::string>& inherited) {
   server::ServerConfig config;
   if (!options.config_file.empty()) {
     Result<server::ServerConfig> read = server::server_config_from_file(options.config_file);
@@ -155,6 +157,7 @@ Result<server::ServerConfig> server_config_of(const ServeOptions& options) {
     config = *std::move(read);
   }
   if (!options.http_addresses.empty()) config.http.listen = options.http_addresses;
+  if (config.http.listen.empty()) config.http.listen = inherited;
   if (config.http.listen.empty())
     config.http.listen = {::getpid() == 1 ? ":5050" : "localhost:5050"};
   if (options.metrics) config.monitor = options.monitor_address;
@@ -190,13 +193,20 @@ Result<server::ServerConfig> server_config_of(const ServeOptions& options) {
   return config;
 }
 
+/// Not fatal: what is served is served. But who waits for the word must know why it never comes.
+void tell(const ServiceManager& manager, std::string_view state) {
+  if (const Result<void> told = manager.tell(state); !told) print_error(told.error());
+}
+
 /// Waits for a signal, then for what is under way; another signal ends that.
-int serve_until_signal(server::Server& server, const Interrupts& interrupts, bool silent,
+int serve_until_signal(server::Server& server, const Interrupts& interrupts,
+                       const ServiceManager& manager, bool silent,
                        std::chrono::milliseconds grace) {
   pollfd signals{interrupts.fd(), POLLIN, 0};
   while (::poll(&signals, 1, -1) < 0 && errno == EINTR) {
   }
   static_cast<void>(interrupts.take());
+  tell(manager, "STOPPING=1");
   if (!silent) print_note("stopping: requests that run are finished; a second signal ends at once");
   const bool all = server.drain(grace);
   if (!all && !silent)
@@ -205,9 +215,11 @@ int serve_until_signal(server::Server& server, const Interrupts& interrupts, boo
 }
 
 Result<int> run_serve(const ServeOptions& options) {
+  const Result<ServiceManager> manager = ServiceManager::take();
+  if (!manager) return manager.error();
   Result<PoolConfig> pool = pool_config_of(options);
   if (!pool) return std::move(pool).error();
-  Result<server::ServerConfig> config = server_config_of(options);
+  Result<server::ServerConfig> config = server_config_of(options, manager->listen());
   if (!config) return std::move(config).error();
   HATCHERY_TRY(enter_user_namespace());
   Result<Interrupts> interrupts = Interrupts::create();
@@ -224,7 +236,8 @@ Result<int> run_serve(const ServeOptions& options) {
     for (const std::string& address : (*server)->addresses())
       print_note("serving " + (address.starts_with("unix") ? address : "http://" + address) + " (" +
                  (*server)->host() + ", " + std::to_string(slots) + " slots)");
-  return serve_until_signal(**server, *interrupts, options.silent, grace);
+  tell(*manager, "READY=1");
+  return serve_until_signal(**server, *interrupts, *manager, options.silent, grace);
 }
 
 constexpr const char* kServeExamples =
@@ -265,7 +278,8 @@ void add_server_options(CLI::App& verb, ServeOptions& options) {
                   "One TOML file for server ([server]) and pool; see `hatchery config check`")
       ->type_name("FILE");
   add(verb, "http-addr", options.http_addresses,
-      "Where to listen: host:port, :port, unix:/path, fd:N; default localhost:5050")
+      "Where to listen: host:port, :port, unix:/path, fd:N; default: the sockets of systemd's\n"
+      "socket unit, else localhost:5050")
       ->delimiter(',')
       ->type_name("ADDRESS");
   add(verb, "monitor-addr", options.monitor_address, "Where metrics are, if enabled")
@@ -347,7 +361,7 @@ int check_config(const std::string& path) {
   ServeOptions options;
   options.config_file = path;
   const Result<PoolConfig> pool = pool_config_of(options);
-  const Result<server::ServerConfig> server = server_config_of(options);
+  const Result<server::ServerConfig> server = server_config_of(options, {});
   if (!pool || !server) {
     const Error& error = pool ? server.error() : pool.error();
     print_error(error);

@@ -20,7 +20,7 @@
 namespace hatchery::server {
 
 struct ServerConfig {
-  HttpServerConfig http = {.listen = {"localhost:5050"}};
+  HttpServerConfig http = {};
   /// Where /metrics is served without a token, as HttpServerConfig::listen; "" for nowhere.
   std::string monitor = {};
   /// Who may use it. Every request but for /version, /config, /healthz, /readyz and the page must
