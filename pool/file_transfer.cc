@@ -440,6 +440,19 @@ Result<StreamFile> create_stream_file(const std::string& path, const SlotDirecto
   return file;
 }
 
+Result<StreamFile> create_nameless_stream_file() {
+  StreamFile file;
+  file.read_end = UniqueFd(::memfd_create("hatchery-output", MFD_CLOEXEC));
+  if (!file.read_end.valid())
+    return errno_error(Step::kCreateMemfd, "hatchery-output", errno,
+                       "raise RLIMIT_NOFILE of the pool");
+  // A description of the job's own: its position is not the pool's.
+  file.write_end = UniqueFd(::open(("/proc/self/fd/" + std::to_string(file.read_end.get())).c_str(),
+                                   O_WRONLY | O_CLOEXEC));
+  if (!file.write_end.valid()) return errno_error(Step::kCreateMemfd, "hatchery-output", errno);
+  return file;
+}
+
 Result<std::string> read_stream_file(int fd, std::uint64_t bytes_max) {
   return read_bytes(fd, bytes_max, "");
 }

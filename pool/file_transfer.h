@@ -38,6 +38,8 @@ struct StreamFile {
 };
 /// Made, with the directories above it, or emptied, as the job's user, mode 0666. Errors: kCopyIn.
 Result<StreamFile> create_stream_file(const std::string& path, const SlotDirectories& directories);
+/// The same without a name: a memfd.
+Result<StreamFile> create_nameless_stream_file();
 /// At most the first `bytes_max` bytes.
 Result<std::string> read_stream_file(int fd, std::uint64_t bytes_max);
 

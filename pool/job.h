@@ -100,6 +100,10 @@ struct CollectorStream {
 struct FileCollectorStream {
   std::string path;  ///< As in FileIn; the key in Report::outputs.
   std::optional<std::uint64_t> bytes_max = {};
+  /// false: the file has no name in the sandbox (a memfd), which spares the slot a reset of /w:
+  /// half a millisecond. With SELinux it has one nevertheless, since a job may not write a file of
+  /// ours.
+  bool named = true;
 };
 /// A descriptor of the caller, lent: it must stay open until submit() returns (the pool duplicates
 /// it). No directory. The job shares its position and flags, unless it is read-only and its file's

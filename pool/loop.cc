@@ -241,7 +241,8 @@ void Loop::accept_submissions() {
     std::unique_ptr<Submission> submission(raw);
     Submission* kept = submission.get();
     live_[kept->ticket] = std::move(submission);
-    kept->position = profiles_[kept->profile].queue.push(kept->client, {kept, kept->jobs.size()}, kept->priority);
+    kept->position = profiles_[kept->profile].queue.push(kept->client, {kept, kept->jobs.size()},
+                                                         kept->priority);
     kept->queued = true;
   }
 }

@@ -139,7 +139,9 @@ std::unique_ptr<Collector> collector_of(const Job& job, int number, const std::s
 
 Result<UniqueFd> Loop::open_stream_file(const Slot& slot, Job& job, int number,
                                         const FileCollectorStream& asked) {
-  Result<StreamFile> file = create_stream_file(asked.path, directories_of(slot, job));
+  Result<StreamFile> file = asked.named || !slot.exec_context.empty()
+                                ? create_stream_file(asked.path, directories_of(slot, job))
+                                : create_nameless_stream_file();
   if (!file) return std::move(file).error();
   job.collectors.push_back(collector_of(job, number, asked.path, asked.bytes_max));
   job.collectors.back()->file = std::move(file->read_end);

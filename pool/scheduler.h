@@ -1,6 +1,6 @@
 // Scheduler: which submission goes next, and how many slots there should be. The highest priority
-// first; in it fair between clients (round robin), first come first served within one. Pure: no IO, no clock of its own, so that a
-// simulation can drive it.
+// first; in it fair between clients (round robin), first come first served within one. Pure: no IO,
+// no clock of its own, so that a simulation can drive it.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
-// Reading and TableReader: TOML tables read key by key, with the place of each in the file. Ranges are
-// left to the validate() of what is read, whose errors are then given that place. Only this folder's
-// configuration files include it.
+// Reading and TableReader: TOML tables read key by key, with the place of each in the file. Ranges
+// are left to the validate() of what is read, whose errors are then given that place. Only this
+// folder's configuration files include it.
 #pragma once
 
 #include <algorithm>

@@ -170,7 +170,7 @@ TEST_F(ServerBehaviour, StoredFilesThatNobodyUsesExpire) {
 }
 
 TEST_F(ServerBehaviour, AProgramThatWasJustCopiedInIsNeverBusy) {
-  constexpr int kRequests = 1'000;
+  constexpr int kRequests = 500;
   std::ifstream file(HATCHERY_PAYLOADS "/noop", std::ios::binary);
   const std::string id = upload({std::istreambuf_iterator<char>(file), {}});
   WebSocketClient socket(address(), "/ws");

@@ -140,7 +140,7 @@ TEST_F(GoJudge, ACpuRateSlowsOnlyWhereItIsEnabled) {
 TEST_F(GoJudge, CommandsAreFoundInTheWorkingDirectoryThenInPath) {
   const json::object script{{"content", "#!/bin/sh\necho mine\n"}};
   EXPECT_EQ(file_of(run_cmd(cmd({"ls"}, {{"copyIn", {{"ls", script}}}})), "stdout"), "mine\n");
-  EXPECT_EQ(file_of(run_cmd(cmd({"ls"})), "stdout"), "stderr\nstdout\n");
+  EXPECT_EQ(file_of(run_cmd(cmd({"ls"})), "stdout"), "");
   const json::object missing = run_cmd(cmd({"no-such-command"}));
   EXPECT_EQ(text_at(missing, "status"), "Internal Error");
   EXPECT_EQ(text_at(missing, "error"), "executable file not found in $PATH");
@@ -154,7 +154,16 @@ TEST_F(GoJudge, TheEnvironmentIsWhatTheRequestSays) {
 
 // ---- files
 
-TEST_F(GoJudge, AFileCollectorCanBeSoughtReopenedAndRemoved) {
+TEST_F(GoJudge, ACollectedFileCanBeSoughtAndReopenedByItsDescriptor) {
+  const json::object result = run_cmd(shell(
+      "echo abcdef; echo more >>/proc/self/fd/1; printf X | dd of=/proc/self/fd/1 conv=notrunc "
+      "2>/dev/null; ls /w >&2"));
+  EXPECT_EQ(file_of(result, "stdout"), "Xbcdef\nmore\n") << json::serialize(result);
+  EXPECT_EQ(file_of(result, "stderr"), "");
+}
+
+TEST_F(GoJudge, ANamedCollectorCanBeReopenedAndRemoved) {
+  arguments = {"--named-collectors"};
   const json::object result =
       run_cmd(shell("echo abcdef; printf X | dd of=stdout conv=notrunc 2>/dev/null; echo more "
                     ">>/w/stdout; rm stdout"));

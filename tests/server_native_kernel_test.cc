@@ -324,16 +324,16 @@ TEST_F(Native, FilesInADirectorySurviveARestart) {
 
 TEST_F(Native, ALargeFileIsStoredAndReadBackWithoutBeingHeld) {
   arguments = {"--dir", scratch_ / "files"};
-  const std::uint64_t size = 256ULL << 20;
+  const std::uint64_t size = 96ULL << 20;
   client().write_raw("POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
                      std::to_string(size) + "\r\n\r\n");
   const std::string part(1 << 20, 'x');
-  for (int i = 0; i < 256; ++i) ASSERT_TRUE(client().write_raw(part));
+  for (int i = 0; i < 96; ++i) ASSERT_TRUE(client().write_raw(part));
   const json::object stored = answer(client().read_answer(), 201);
   EXPECT_EQ(number_at(stored, "size"), size);
-  EXPECT_LT(server().peak_resident_kib(), 100U << 10);
+  EXPECT_LT(server().peak_resident_kib(), 64U << 10);
   EXPECT_EQ(client().get("/v1/files/" + text_at(stored, "id")).body.size(), size);
-  EXPECT_LT(server().peak_resident_kib(), 100U << 10);
+  EXPECT_LT(server().peak_resident_kib(), 64U << 10);
 }
 
 // ---- refusals
@@ -412,8 +412,8 @@ TEST_F(Native, EachClientHasItsTokenItsJobsAndItsLimits) {
   EXPECT_EQ(client().get("/v1/jobs").status, 401);
   HttpClient asks(address());
   const json::object sleeping = script("sleep 1000", {{"limits", {{"wall_time", "1h"}}}});
-  const std::string id = text_at(
-      answer(asks.request("POST", "/v1/jobs", json::serialize(sleeping), one), 202), "id");
+  const std::string id =
+      text_at(answer(asks.request("POST", "/v1/jobs", json::serialize(sleeping), one), 202), "id");
   // In flight: on either interface.
   HttpAnswer busy = asks.request("POST", "/v1/jobs", json::serialize(script("exit 0")), one);
   EXPECT_THAT(error(busy, 429), HasSubstr("more at once"));

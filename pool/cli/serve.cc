@@ -36,6 +36,7 @@ struct ServeOptions {
   std::uint32_t pre_fork = 0;
   std::vector<std::string> cpu_sets = {};
   bool cpu_rate = false;
+  bool named_collectors = false;
   std::string extra_memory = {};
   std::string output_limit = {};
   std::string copy_out_limit = {};
@@ -167,6 +168,7 @@ Result<server::ServerConfig> server_config_of(const ServeOptions& options,
   if (!options.directory.empty()) config.files.directory = options.directory;
   if (options.open_files) config.go_judge.open_file_limit = *options.open_files;
   config.go_judge.cpu_rate |= options.cpu_rate;
+  config.go_judge.named_collectors |= options.named_collectors;
   HATCHERY_TRY(set_milliseconds("--file-timeout", options.file_timeout, config.files.unused_ms));
   HATCHERY_TRY(set_milliseconds("--client-timeout", options.client_timeout, config.http.header_ms));
   HATCHERY_TRY(
@@ -175,10 +177,9 @@ Result<server::ServerConfig> server_config_of(const ServeOptions& options,
     const char* option;
     const std::string& text;
     std::uint64_t& out;
-  } sizes[] = {
-      {"--extra-memory-limit", options.extra_memory, config.go_judge.extra_memory_limit},
-      {"--output-limit", options.output_limit, config.go_judge.output_limit},
-      {"--copy-out-limit", options.copy_out_limit, config.go_judge.copy_out_limit}};
+  } sizes[] = {{"--extra-memory-limit", options.extra_memory, config.go_judge.extra_memory_limit},
+               {"--output-limit", options.output_limit, config.go_judge.output_limit},
+               {"--copy-out-limit", options.copy_out_limit, config.go_judge.copy_out_limit}};
   for (const auto& size : sizes) {
     if (size.text.empty()) continue;
     const Result<std::uint64_t> value = size_of(size.option, size.text);
@@ -309,11 +310,16 @@ void add_pool_flags(CLI::App& verb, ServeOptions& options) {
       ->delimiter(',')
       ->type_name("CPU");
   add(verb, "enable-cpu-rate", options.cpu_rate, "Obeys cpuRateLimit");
+  verb.add_flag("--named-collectors", options.named_collectors,
+                "Collected files have their names in /w, too; slower");
   add(verb, "extra-memory-limit", options.extra_memory, "Room above memoryLimit; default: 16k")
       ->type_name("SIZE");
-  add(verb, "output-limit", options.output_limit, "Largest file of a job; default: 256m")->type_name("SIZE");
-  add(verb, "copy-out-limit", options.copy_out_limit, "Largest file copied out; default: 256m")->type_name("SIZE");
-  add(verb, "open-file-limit", options.open_files, "Open files of each process; default: 256")->type_name("N");
+  add(verb, "output-limit", options.output_limit, "Largest file of a job; default: 256m")
+      ->type_name("SIZE");
+  add(verb, "copy-out-limit", options.copy_out_limit, "Largest file copied out; default: 256m")
+      ->type_name("SIZE");
+  add(verb, "open-file-limit", options.open_files, "Open files of each process; default: 256")
+      ->type_name("N");
   add(verb, "file-timeout", options.file_timeout, "Removes stored files unused for so long")
       ->type_name("TIME");
   add(verb, "dir", options.directory,
@@ -370,8 +376,8 @@ int check_config(const std::string& path) {
   std::string listens;
   for (const std::string& address : server->http.listen) listens += " " + address;
   return print_result(path + ": well; profiles: " + std::to_string(pool->profiles.size()) +
-                          ", clients: " + std::to_string(server->clients.size()) +
-                          ", listens on" + listens + "\n",
+                          ", clients: " + std::to_string(server->clients.size()) + ", listens on" +
+                          listens + "\n",
                       kExitSuccess);
 }
 

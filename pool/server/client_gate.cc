@@ -12,8 +12,8 @@ ClientGate::Lease ClientGate::enter() {
     const auto now = std::chrono::steady_clock::now().time_since_epoch();
     const std::int64_t now_ns = std::chrono::nanoseconds(now).count();
     if (filled_ns_ != 0)
-      allowance_ = std::min(burst(), allowance_ + config_.rate *
-                                                      static_cast<double>(now_ns - filled_ns_) / 1e9);
+      allowance_ = std::min(
+          burst(), allowance_ + config_.rate * static_cast<double>(now_ns - filled_ns_) / 1e9);
     filled_ns_ = now_ns;
     if (allowance_ < 1) return nullptr;
     allowance_ -= 1;

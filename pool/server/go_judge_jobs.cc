@@ -166,8 +166,8 @@ class Preparer {
     }
   }
 
-  static void add_collector(const Collector& collector, int fd, std::map<std::string, int>& first,
-                            PreparedJob& job) {
+  void add_collector(const Collector& collector, int fd, std::map<std::string, int>& first,
+                     PreparedJob& job) const {
     std::uint64_t& max = job.collectors[collector.name];
     max = std::max(max, collector.max);
     const auto [known, is_new] = first.try_emplace(collector.name, fd);
@@ -183,7 +183,7 @@ class Preparer {
     }
     if (!validate_path("", collector.name))
       job.internal_error = "file collector \"" + collector.name + "\" is outside of /w and /tmp";
-    job.spec.fds[fd] = FileCollectorStream{collector.name, bytes_max};
+    job.spec.fds[fd] = FileCollectorStream{collector.name, bytes_max, settings_.named_collectors};
   }
 
   void add_copy_in(const std::string& path, CopyIn& source, PreparedJob& job) {

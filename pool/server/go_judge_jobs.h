@@ -23,6 +23,9 @@ struct Settings {
   std::uint64_t copy_out_limit = 256 << 20;
   std::uint32_t open_file_limit = 256;
   bool cpu_rate = false;
+  /// Collectors that are no pipes can be opened by their name in /w, as go-judge has them; at the
+  /// price of a reset of /w after each job.
+  bool named_collectors = false;
   /// Host directories that `src` may name; resolved. Empty: any path.
   std::vector<std::string> src_prefixes = {};
 };

@@ -181,12 +181,12 @@ void NativeApi::submit(const Reply& exchange, ClientGate& gate, bool batch) {
   }
   const ClientGate::Lease lease = gate.enter();
   if (!lease)
-    return exchange->reply(error_response(
-        429, Error{.step = Step::kQueueJob,
-                   .object = client,
-                   .errnum = EAGAIN,
-                   .detail = "has, or asks for, more at once than it may",
-                   .remedy = "ask again when a job is done, or in a second"}));
+    return exchange->reply(
+        error_response(429, Error{.step = Step::kQueueJob,
+                                  .object = client,
+                                  .errnum = EAGAIN,
+                                  .detail = "has, or asks for, more at once than it may",
+                                  .remedy = "ask again when a job is done, or in a second"}));
   std::shared_ptr<Tracked> tracked;
   const std::optional<NativeRefusal> refusal =
       batch ? jobs_.submit_batch(request.body, gate, request.peer, tracked)

@@ -17,84 +17,19 @@
 #include "pool/server/client_gate.h"
 #include "pool/server/descriptor_pump.h"
 #include "pool/server/http.h"
+#include "pool/server/job_log.h"
 #include "pool/server/metrics.h"
 #include "pool/server/pool_watch.h"
 #include "pool/server/stored_files.h"
+#include "pool/server/tracked.h"
 
 namespace hatchery::server {
-
-/// What a job writes, as it comes: stdout and stderr in the order in which the server read them.
-/// An offset counts the bytes of both.
-class JobLog {
- public:
-  /// False when that was more than `bytes_max`: the rest is dropped.
-  bool append(bool is_stderr, std::string_view bytes, std::uint64_t bytes_max);
-  void end(const std::string& outcome);
-  /// Sends what there is from `offset` on, then what comes, as Server-Sent Events; then "end".
-  void follow(std::shared_ptr<EventStream> listener, std::uint64_t offset);
-  std::uint64_t size() const;
-
- private:
-  struct Part {
-    std::uint64_t offset = 0;
-    bool is_stderr = false;
-    std::string bytes;
-  };
-  static std::string event_of(const Part& part, std::uint64_t from);
-  mutable std::mutex mutex_;
-  std::vector<Part> parts_;
-  std::uint64_t size_ = 0;
-  std::optional<std::string> outcome_;
-  std::vector<std::shared_ptr<EventStream>> listeners_;
-};
-
-/// One job or batch that clients can ask for.
-class Tracked {
- public:
-  Tracked(std::string id_in, std::string client_in)
-      : id(std::move(id_in)), client(std::move(client_in)) {}
-  virtual ~Tracked() = default;
-  /// {"id", "state", …}: all that is known now.
-  virtual std::string json() = 0;
-  virtual void cancel() = 0;
-  /// Bytes that it holds once it is done.
-  virtual std::uint64_t size() = 0;
-
-  bool is_done() const;
-  /// At once when it is done.
-  void when_done(std::function<void()> call);
-
-  const std::string id;
-  const std::string client;
-  const std::int64_t submitted_ms = unix_ms();
-  std::atomic<std::int64_t> ended_ms{0};
-  std::string idempotency_key = {};
-  std::string request_hash = {};
-
- protected:
-  /// Once: calls whoever waits.
-  void finish();
-
- public:
-  static std::int64_t unix_ms();
-
- private:
-  mutable std::mutex mutex_;
-  bool done_ = false;
-  std::vector<std::function<void()>> waiting_;
-};
 
 struct NativeJobsConfig {
   std::uint32_t kept_ms = 600'000;              ///< After the end.
   std::uint64_t kept_bytes_max = 256ULL << 20;  ///< Of all that ended; the oldest goes first.
   std::uint32_t kept_max = 10'000;
   std::vector<std::string> src_prefixes = {};  ///< Host directories that jobs may name.
-};
-
-/// A request that is refused: HTTP status, and the error.
-struct NativeRefusal {
-  int status = 400;
-  Error error;
 };
 
 class NativeJobs {

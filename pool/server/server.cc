@@ -82,7 +82,8 @@ class Server::Impl final : public HttpHandler {
                      {.src_prefixes = config_.go_judge.src_prefixes}),
         native_(*pool_, files_, native_jobs_, watch_) {
     for (const ClientConfig& client : config_.clients)
-      gates_.push_back(std::make_unique<ClientGate>(client));}
+      gates_.push_back(std::make_unique<ClientGate>(client));
+  }
 
   ~Impl() override {
     for (const auto& http : {http_.get(), monitor_.get()})
@@ -120,8 +121,8 @@ class Server::Impl final : public HttpHandler {
   Beginning begin(const HttpRequest& head) override {
     if (!ready_) return refused(text_response(503, "starting\n"));
     // No browser reaches a Unix socket.
-    if (auto why = head.peer == "unix" ? std::nullopt
-                                       : stranger(head, config_.origins, config_.hosts))
+    if (auto why =
+            head.peer == "unix" ? std::nullopt : stranger(head, config_.origins, config_.hosts))
       return refused(sentence(403, *why));
     const std::string& path = head.path;
     const bool is_open = path == "/version" || path == "/config" || path == "/healthz" ||
@@ -320,8 +321,8 @@ Server::~Server() = default;
 Result<std::unique_ptr<Server>> Server::create(ServerConfig config, PoolConfig pool_config) {
   for (const ClientConfig& client : config.clients) {
     const auto has_name = [&](const Profile& profile) { return profile.name == client.profile; };
-    if (!client.profile.empty() && std::none_of(pool_config.profiles.begin(),
-                                                pool_config.profiles.end(), has_name))
+    if (!client.profile.empty() &&
+        std::none_of(pool_config.profiles.begin(), pool_config.profiles.end(), has_name))
       return Error{.step = Step::kValidateConfig,
                    .object = "client " + client.name + ": profile",
                    .detail = "there is no profile \"" + client.profile + "\"",

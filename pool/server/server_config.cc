@@ -63,6 +63,7 @@ void read_server(Reading& reading, const toml::table& table, ServerConfig& confi
   reader.bytes("copy_out_limit", config.go_judge.copy_out_limit);
   reader.integer("open_file_limit", config.go_judge.open_file_limit);
   reader.boolean("cpu_rate", config.go_judge.cpu_rate);
+  reader.boolean("named_collectors", config.go_judge.named_collectors);
   if (const toml::node* node = reader.find("client")) {
     const toml::array* array = node->as_array();
     if (array == nullptr)
@@ -70,8 +71,7 @@ void read_server(Reading& reading, const toml::table& table, ServerConfig& confi
     for (const toml::node& element : *array) {
       const std::string name = "server.client[" + std::to_string(config.clients.size()) + "]";
       const toml::table* client = element.as_table();
-      if (client == nullptr)
-        return reading.wrong_type(element, name, "a [[server.client]] table");
+      if (client == nullptr) return reading.wrong_type(element, name, "a [[server.client]] table");
       read_client(reading, *client, name, config);
     }
   }
