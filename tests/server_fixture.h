@@ -26,7 +26,7 @@ class ServerProcess {
   const std::string& address() const { return address_; }
   void kill(int signal_number) { process_->kill(signal_number); }
   ProcessResult wait() { return process_->wait(); }
-  /// Most memory that it had (VmHWM).
+  /// Most memory that it had (VmHWM); a tenth of it where a sanitizer takes the rest.
   std::uint64_t peak_resident_kib() const;
   /// SIGTERM and its end; the status must be 0.
   void stop();
