@@ -55,6 +55,14 @@ struct ServeOptions {
   PoolOptions pool = {};
 };
 
+/// An error about a value, which it names, as one about its option.
+Error option_error(const char* option, Error error) {
+  error.step = Step::kValidateConfig;
+  error.detail = error.object.empty() ? error.detail : error.object + " " + error.detail;
+  error.object = option;
+  return error;
+}
+
 /// "16k", "256m" and "1g", as go-judge's users write them, beside our own forms.
 Result<std::uint64_t> size_of(const char* option, const std::string& text) {
   std::string upper = text;
@@ -63,9 +71,7 @@ Result<std::uint64_t> size_of(const char* option, const std::string& text) {
   Result<std::uint64_t> size = parse_bytes(upper);
   if (!size) size = parse_bytes(text);
   if (size) return size;
-  Error error = std::move(size).error();
-  error.object = option;
-  return error;
+  return option_error(option, std::move(size).error());
 }
 
 /// "size=128m,nr_inodes=4k", as mount(8) takes them for a tmpfs.
@@ -125,11 +131,7 @@ Result<PoolConfig> pool_config_of(const ServeOptions& options) {
 Result<void> set_milliseconds(const char* option, const std::string& text, std::uint32_t& out) {
   if (text.empty()) return {};
   const Result<Nanoseconds> time = parse_duration(text);
-  if (!time) {
-    Error error = time.error();
-    error.object = option;
-    return error;
-  }
+  if (!time) return option_error(option, time.error());
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(*time).count();
   out = static_cast<std::uint32_t>(std::clamp<std::int64_t>(ms, 1, UINT32_MAX));
   return {};
