@@ -145,7 +145,7 @@ TEST_F(Command, CompletionOffersVerbsOptionsAndValues) {
     return testing::run_process(line).out;
   };
   const std::string verbs = completed({""});
-  EXPECT_EQ(verbs.rfind("run\nbatch\njudge\ndoctor\n", 0), 0U) << verbs;
+  EXPECT_EQ(verbs.rfind("run\nbatch\njudge\nserve\nconfig\ndoctor\n", 0), 0U) << verbs;
   EXPECT_FALSE(has(verbs, "hatchery")) << verbs;
   EXPECT_EQ(completed({"ba"}), "batch\n");
   EXPECT_EQ(completed({"run", "--cpu-t"}), "--cpu-time\n");

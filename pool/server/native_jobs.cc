@@ -20,8 +20,8 @@
 #include "pool/json_text.h"
 #include "pool/server/tracked_batch.h"
 #include "pool/server/tracked_job.h"
+#include "pool/server/validator.h"
 #include "pool/utf8.h"
-#include "pool/validator.h"
 
 namespace hatchery::server {
 namespace {

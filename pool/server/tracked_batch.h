@@ -11,7 +11,7 @@
 #include "pool/job_json.h"
 #include "pool/server/answers.h"
 #include "pool/server/native_jobs.h"
-#include "pool/validator.h"
+#include "pool/server/validator.h"
 
 namespace hatchery::server {
 

@@ -1,4 +1,4 @@
-#include "pool/validator.h"
+#include "pool/server/validator.h"
 
 #include <fmt/format.h>
 
