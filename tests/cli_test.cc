@@ -59,7 +59,7 @@ TEST_P(UsageMistake, GivesOneLineWithARemedy) {
 INSTANTIATE_TEST_SUITE_P(
     All, UsageMistake,
     ::testing::Values(
-        Mistake{"NoVerb", {}, "known: run, batch, judge, doctor"},
+        Mistake{"NoVerb", {}, "known: run, batch, judge, serve, config, doctor"},
         Mistake{"UnknownVerb", {"bacth"}, "did you mean \"batch\"?"},
         Mistake{"UnknownFlag",
                 {"run", "--cpu-tme", "1s", "--", "true"},
