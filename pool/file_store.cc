@@ -2,40 +2,18 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
-#include <array>
 #include <cerrno>
 
 #include "pool/nearest_name.h"
+#include "pool/random_id.h"
 
 namespace hatchery {
 namespace {
 
-constexpr std::size_t kIdBytes = 16;
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
 constexpr const char* kFullRemedy = "remove files from the store or raise store_bytes_max";
-
-/// 128 bits of the kernel's: a client that wasn't told an id can't guess it.
-Result<FileId> new_id() {
-  constexpr std::string_view kHexDigits = "0123456789abcdef";
-  std::array<unsigned char, kIdBytes> random = {};
-  ssize_t got = 0;
-  do {
-    got = ::getrandom(random.data(), random.size(), 0);
-  } while (got < 0 && errno == EINTR);
-  // Up to 256 bytes come whole: getrandom(2).
-  if (got != static_cast<ssize_t>(random.size())) {
-    return errno_error(Step::kStoreFile, "getrandom", errno);
-  }
-  FileId id;
-  for (const unsigned char byte : random) {
-    id += kHexDigits[byte >> 4U];
-    id += kHexDigits[byte & 15U];
-  }
-  return id;
-}
 
 Result<void> write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -92,7 +70,7 @@ Result<FileId> FileStore::put(std::string_view bytes) {
 Result<FileId> FileStore::adopt(UniqueFd memfd) {
   Result<std::uint64_t> size = seal(memfd.get());
   if (!size) return std::move(size).error();
-  Result<FileId> id = new_id();
+  Result<FileId> id = random_id();
   if (!id) return std::move(id).error();
   const std::lock_guard lock(mutex_);
   if (*size > bytes_max_ - bytes_) return full(*size, bytes_, bytes_max_);

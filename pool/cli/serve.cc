@@ -355,10 +355,6 @@ int serve_verb(const ServeOptions& options) {
   return exit_status_of(status.error());
 }
 
-}  // namespace
-
-namespace {
-
 constexpr const char* kConfigExamples =
     "Examples:\n"
     "  hatchery config check /etc/hatchery/hatchery.toml\n"

@@ -1,13 +1,10 @@
 #include "pool/server/go_judge_api.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <atomic>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <cerrno>
 #include <map>
 #include <utility>
 
@@ -99,17 +96,7 @@ class UploadSink final : public BodySink {
   }
   Result<void> append(std::string_view bytes) {
     if (!taking_) return {};
-    size_ += bytes.size();
-    // Before it is taken; add() decides.
-    if (size_ > files_.bytes_free())
-      return errno_error(Step::kStoreFile, name_, ENOSPC,
-                         "the store is full: delete files, or give it more room");
-    while (!bytes.empty()) {
-      const ssize_t wrote = ::write(file_.get(), bytes.data(), bytes.size());
-      if (wrote < 0 && errno != EINTR) return errno_error(Step::kStoreFile, name_, errno);
-      if (wrote > 0) bytes.remove_prefix(static_cast<std::size_t>(wrote));
-    }
-    return {};
+    return files_.append(file_.get(), size_, bytes, name_);
   }
 
   const StoredFiles& files_;

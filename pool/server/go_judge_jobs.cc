@@ -1,8 +1,6 @@
 #include "pool/server/go_judge_jobs.h"
 
 #include <signal.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <boost/json/array.hpp>
@@ -10,11 +8,11 @@
 #include <boost/json/serialize.hpp>
 #include <cerrno>
 #include <limits>
-#include <memory>
 #include <utility>
 
 #include "pool/job_plan.h"
 #include "pool/limits.h"
+#include "pool/server/host_paths.h"
 #include "pool/utf8.h"
 
 namespace hatchery::server::go_judge {
@@ -59,17 +57,6 @@ Limits limits_of(const Cmd& cmd, const Settings& settings) {
                                  static_cast<double>(usable_cpus()));
   if (!cmd.cpu_set_limit.empty()) limits.cpu_set = cmd.cpu_set_limit;
   return limits;
-}
-
-/// The path with all symlinks resolved, or "".
-std::string resolved(const std::string& path) {
-  const std::unique_ptr<char, decltype(&::free)> real(::realpath(path.c_str(), nullptr), &::free);
-  return real == nullptr ? std::string() : std::string(real.get());
-}
-
-bool is_below(const std::string& path, const std::string& directory) {
-  return path == directory || directory == "/" ||
-         (path.starts_with(directory) && path[directory.size()] == '/');
 }
 
 /// Turns one command into a job.
@@ -131,9 +118,8 @@ class Preparer {
   /// The host path to open, or "" after a refusal.
   std::string local_path(const std::string& path) {
     if (settings_.src_prefixes.empty()) return path;
-    const std::string real = resolved(path);
-    for (const std::string& prefix : settings_.src_prefixes)
-      if (!real.empty() && is_below(real, prefix)) return real;
+    std::string real = path_below(path, settings_.src_prefixes);
+    if (!real.empty()) return real;
     std::string prefixes;
     for (const std::string& prefix : settings_.src_prefixes)
       prefixes += (prefixes.empty() ? "" : " ") + prefix;
@@ -375,10 +361,12 @@ ResultText result_of(const PreparedJob& job, Report report,
     fields.file_errors.push_back(incoming_error(job, *report.error));
     return to_text(std::move(fields));
   }
+  const bool failed =
+      report.outcome == Outcome::kInternalError || report.outcome == Outcome::kFileError;
+  // The pool killed it, in the queue or before the worker had its plan, and nobody saw it die.
+  if (!report.exit_code && !report.signal && !failed) report.signal = SIGKILL;
   if (!report.exit_code && !report.signal) {
-    const bool cancelled = report.outcome == Outcome::kCancelled;
-    fields.status = cancelled ? "Signalled" : "Internal Error";
-    if (cancelled) fields.exit_status = SIGKILL;
+    fields.status = "Internal Error";
     if (report.error) fields.error = start_error(job, *report.error);
     return to_text(std::move(fields));
   }

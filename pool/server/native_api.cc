@@ -1,7 +1,5 @@
 #include "pool/server/native_api.h"
 
-#include <unistd.h>
-
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
@@ -61,17 +59,8 @@ class ContentSink final : public BodySink {
       if (!file) return std::move(file).error();
       file_ = *std::move(file);
     }
-    size_ += part.size();
-    if (size_ > files_.bytes_free())
-      return errno_error(Step::kStoreFile, "upload", ENOSPC,
-                         "the store is full: delete files, or give it more room");
     hash_.write(part);
-    while (!part.empty()) {
-      const ssize_t wrote = ::write(file_.get(), part.data(), part.size());
-      if (wrote < 0 && errno != EINTR) return errno_error(Step::kStoreFile, "upload", errno);
-      if (wrote > 0) part.remove_prefix(static_cast<std::size_t>(wrote));
-    }
-    return {};
+    return files_.append(file_.get(), size_, part, "upload");
   }
   Result<std::string> keep(StoredFiles& files) {
     if (!file_.valid()) HATCHERY_TRY(write(""));  // An empty body has no part.

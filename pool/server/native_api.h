@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 
-#include "pool/pool.h"
 #include "pool/server/http.h"
 #include "pool/server/native_jobs.h"
 #include "pool/server/pool_watch.h"
@@ -15,8 +14,8 @@ namespace hatchery::server {
 
 class NativeApi {
  public:
-  NativeApi(Pool& pool, StoredFiles& files, NativeJobs& jobs, PoolWatch& watch)
-      : pool_(pool), files_(files), jobs_(jobs), watch_(watch) {}
+  NativeApi(StoredFiles& files, NativeJobs& jobs, PoolWatch& watch)
+      : files_(files), jobs_(jobs), watch_(watch) {}
 
   /// Takes the body of an upload; null for every other request.
   std::unique_ptr<BodySink> upload_sink(const HttpRequest& head);
@@ -34,7 +33,6 @@ class NativeApi {
   void files(const Reply& exchange, const std::string& id);
   void upload(const Reply& exchange);
 
-  Pool& pool_;
   StoredFiles& files_;
   NativeJobs& jobs_;
   PoolWatch& watch_;

@@ -1,27 +1,19 @@
 #include "pool/server/native_jobs.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/random.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <cerrno>
-#include <chrono>
 #include <sstream>
 #include <utility>
 
-#include "core/check.h"
 #include "pool/job_json.h"
 #include "pool/json_text.h"
+#include "pool/server/host_paths.h"
 #include "pool/server/tracked_batch.h"
 #include "pool/server/tracked_job.h"
 #include "pool/server/validator.h"
-#include "pool/utf8.h"
 
 namespace hatchery::server {
 namespace {
@@ -37,11 +29,6 @@ NativeRefusal bad_request(std::string object, std::string detail, std::string re
                      .remedy = std::move(remedy)}};
 }
 
-std::string real_path(const std::string& path) {
-  const std::unique_ptr<char, decltype(&::free)> real(::realpath(path.c_str(), nullptr), &::free);
-  return real == nullptr ? std::string() : std::string(real.get());
-}
-
 }  // namespace
 
 NativeJobs::NativeJobs(Pool& pool, StoredFiles& files, DescriptorPump& pump, Metrics& metrics,
@@ -54,15 +41,14 @@ NativeJobs::NativeJobs(Pool& pool, StoredFiles& files, DescriptorPump& pump, Met
       post_(std::move(post)),
       config_(std::move(config)) {}
 
-bool NativeJobs::is_allowed(const std::string& path) const {
-  const std::string real = real_path(path);
-  return std::any_of(config_.src_prefixes.begin(), config_.src_prefixes.end(),
-                     [&](const std::string& prefix) {
-                       return real == prefix || prefix == "/" || real.starts_with(prefix + "/");
-                     });
-}
-
 std::optional<NativeRefusal> NativeJobs::admit(JobSpec& spec) {
+  /// The path becomes what was checked; false when no client may name it.
+  const auto allow = [this](std::string& path) {
+    std::string real = path_below(path, config_.src_prefixes);
+    if (real.empty()) return false;
+    path = std::move(real);
+    return true;
+  };
   const auto no_path = [](const std::string& field, const std::string& path) {
     return bad_request(field, "\"" + path + "\" is a path of the server's host",
                        "store the file and give its id; or have the operator name its directory "
@@ -73,9 +59,8 @@ std::optional<NativeRefusal> NativeJobs::admit(JobSpec& spec) {
   };
   for (auto& [fd, stream] : spec.fds) {
     const std::string field = "fds." + std::to_string(fd);
-    if (const auto* host = std::get_if<HostFileStream>(&stream)) {
-      if (host->write || !is_allowed(host->path)) return no_path(field, host->path);
-      stream = HostFileStream{real_path(host->path)};
+    if (auto* host = std::get_if<HostFileStream>(&stream)) {
+      if (host->write || !allow(host->path)) return no_path(field, host->path);
     } else if (const auto* stored = std::get_if<StoredFileStream>(&stream)) {
       if (!files_.use(stored->id)) return not_stored(field, stored->id);
       stream = files_.stream(stored->id);
@@ -83,11 +68,9 @@ std::optional<NativeRefusal> NativeJobs::admit(JobSpec& spec) {
   }
   for (FileIn& file : spec.files_in) {
     if (auto* host = std::get_if<FileIn::HostFile>(&file.source)) {
-      if (!is_allowed(host->path)) return no_path("files_in: " + file.path, host->path);
-      host->path = real_path(host->path);
+      if (!allow(host->path)) return no_path("files_in: " + file.path, host->path);
     } else if (auto* tree = std::get_if<FileIn::HostDirectory>(&file.source)) {
-      if (!is_allowed(tree->path)) return no_path("files_in: " + file.path, tree->path);
-      tree->path = real_path(tree->path);
+      if (!allow(tree->path)) return no_path("files_in: " + file.path, tree->path);
     } else if (auto* stored = std::get_if<FileIn::Stored>(&file.source)) {
       if (!files_.use(stored->id)) return not_stored("files_in: " + file.path, stored->id);
       const std::optional<std::uint32_t> mode = file.mode;

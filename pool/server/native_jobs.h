@@ -69,7 +69,6 @@ class NativeJobs {
   friend class TrackedBatch;
   /// Host files within the prefixes, ids of the store resolved.
   std::optional<NativeRefusal> admit(JobSpec& spec);
-  bool is_allowed(const std::string& path) const;
   /// What went into the pool's store becomes the server's; counts the report.
   void settle(Report& report);
 

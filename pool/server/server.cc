@@ -80,7 +80,7 @@ class Server::Impl final : public HttpHandler {
         native_jobs_(*pool_, files_, *pump_, metrics_, watch_,
                      [this](std::function<void()> work) { http_->post(std::move(work)); },
                      {.src_prefixes = config_.go_judge.src_prefixes}),
-        native_(*pool_, files_, native_jobs_, watch_) {
+        native_(files_, native_jobs_, watch_) {
     for (const ClientConfig& client : config_.clients)
       gates_.push_back(std::make_unique<ClientGate>(client));
   }
@@ -137,7 +137,6 @@ class Server::Impl final : public HttpHandler {
                                      : go_judge_.stream_socket(*gate, head.peer);
     } else if (head.method == "POST" && path == "/file") {
       beginning.sink = go_judge_.upload_sink(head);
-      // What the store takes, and the form around it.
       // The sink says when the store is full.
       beginning.body_max = beginning.sink ? std::numeric_limits<std::uint64_t>::max() : 1U << 20;
     } else {
@@ -278,7 +277,7 @@ class Server::Impl final : public HttpHandler {
     return text_response(200, "ok\n");
   }
 
-  /// Each second for the page, and now and then for what is old.
+  /// Each second: for the page, and for what is old.
   void keep_house() {
     std::unique_lock lock(mutex_);
     while (!stop_.wait_for(lock, std::chrono::seconds(1), [this] { return stopping_; })) {

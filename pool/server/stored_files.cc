@@ -4,7 +4,6 @@
 #include <openssl/evp.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
+#include "pool/random_id.h"
 
 namespace hatchery::server {
 namespace {
@@ -27,23 +27,6 @@ std::int64_t steady_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
 }
 
-std::string hexadecimal(const unsigned char* bytes, std::size_t size) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (std::size_t i = 0; i < size; ++i) {
-    text += kDigits[bytes[i] >> 4U];
-    text += kDigits[bytes[i] & 15U];
-  }
-  return text;
-}
-
-std::string new_id() {
-  std::array<unsigned char, 16> random{};
-  HATCHERY_CHECK(::getrandom(random.data(), random.size(), 0) ==
-                 static_cast<ssize_t>(random.size()));
-  return hexadecimal(random.data(), random.size());
-}
-
 /// No path, whatever a client sends.
 bool is_id(std::string_view id) {
   return (id.size() == 32 || id.size() == 64) &&
@@ -52,7 +35,7 @@ bool is_id(std::string_view id) {
 
 Error store_error(const std::string& object, int errnum) {
   const char* remedy = "";
-  if (errnum == ENOSPC) remedy = "delete files, or give the store more room";
+  if (errnum == ENOSPC) remedy = "the store is full: delete files, or give it more room";
   if (errnum == EACCES || errnum == EROFS)
     remedy = "choose a directory that the server may write to";
   if (errnum == EBUSY) remedy = "another server has it: stop that one, or choose another directory";
@@ -136,7 +119,17 @@ std::uint64_t StoredFiles::bytes_free() const {
 }
 
 Result<std::string> StoredFiles::add(UniqueFd file, std::string name) {
-  return keep(std::move(file), new_id(), std::move(name));
+  Result<std::string> id = random_id();
+  if (!id) return std::move(id).error();
+  return keep(std::move(file), *std::move(id), std::move(name));
+}
+
+Result<void> StoredFiles::append(int file, std::uint64_t& size, std::string_view bytes,
+                                 const std::string& name) const {
+  size += bytes.size();
+  // Before it is taken; add() decides.
+  if (size > bytes_free()) return store_error(name, ENOSPC);
+  return write_all(file, bytes, name);
 }
 
 Result<std::string> StoredFiles::put(std::string_view bytes, std::string name) {

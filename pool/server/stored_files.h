@@ -42,6 +42,10 @@ class StoredFiles {
   /// A new, empty file to fill and to hand to add(): a memfd, or one without a name in the
   /// directory.
   Result<UniqueFd> create_file() const;
+  /// Writes the next bytes of an upload to such a file; `size` counts them. ENOSPC when the store
+  /// would not take so many; `name` is for the message.
+  Result<void> append(int file, std::uint64_t& size, std::string_view bytes,
+                      const std::string& name) const;
   /// Bytes that it would still take.
   std::uint64_t bytes_free() const;
 

@@ -1,28 +1,11 @@
 #include "pool/server/tracked.h"
 
-#include <sys/random.h>
-
-#include <array>
 #include <chrono>
-#include <string_view>
 #include <utility>
 
 #include "core/check.h"
 
 namespace hatchery::server {
-
-std::string new_tracked_id() {
-  std::array<unsigned char, 16> random{};
-  HATCHERY_CHECK(::getrandom(random.data(), random.size(), 0) ==
-                 static_cast<ssize_t>(random.size()));
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string id;
-  for (const unsigned char byte : random) {
-    id += kDigits[byte >> 4U];
-    id += kDigits[byte & 15U];
-  }
-  return id;
-}
 
 NativeRefusal refusal_of(Error error) {
   int status = 500;

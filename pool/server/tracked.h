@@ -20,8 +20,6 @@ struct NativeRefusal {
 };
 NativeRefusal refusal_of(Error error);
 
-/// 32 hexadecimal digits that can't be guessed.
-std::string new_tracked_id();
 /// What keeping it costs.
 std::uint64_t size_of(const Report& report);
 

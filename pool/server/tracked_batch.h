@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pool/job_json.h"
+#include "pool/random_id.h"
 #include "pool/server/answers.h"
 #include "pool/server/native_jobs.h"
 #include "pool/server/validator.h"
@@ -30,7 +31,7 @@ struct BatchTest {
 class TrackedBatch final : public Tracked, public std::enable_shared_from_this<TrackedBatch> {
  public:
   TrackedBatch(NativeJobs& jobs, std::string client_in)
-      : Tracked(new_tracked_id(), std::move(client_in)), jobs_(jobs) {}
+      : Tracked(random_id().value(), std::move(client_in)), jobs_(jobs) {}
 
   std::vector<BatchTest> tests;
   std::optional<JobSpec> checker;

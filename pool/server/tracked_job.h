@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pool/job_json.h"
+#include "pool/random_id.h"
 #include "pool/server/native_jobs.h"
 
 namespace hatchery::server {
@@ -20,7 +21,7 @@ inline constexpr std::uint64_t kLogBytesMax = 64ULL << 20;
 class TrackedJob final : public Tracked, public std::enable_shared_from_this<TrackedJob> {
  public:
   TrackedJob(NativeJobs& jobs, std::string client_in)
-      : Tracked(new_tracked_id(), std::move(client_in)), jobs_(jobs) {}
+      : Tracked(random_id().value(), std::move(client_in)), jobs_(jobs) {}
 
   Result<void> submit(JobSpec spec, bool log) {
     std::vector<UniqueFd> lent;
