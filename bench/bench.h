@@ -44,5 +44,6 @@ void register_pool_protections(Bench& bench);
 void register_kernel_protections(Bench& bench);
 void register_queue(Bench& bench);
 void register_data(Bench& bench);
+void register_http(Bench& bench);
 
 }  // namespace hatchery::bench

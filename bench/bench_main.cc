@@ -8,6 +8,7 @@
 //   cold                          from nothing to the first report
 //   protections/pool, /kernel     what each protection costs
 //   queue/N, data/N               with N jobs waiting; with N bytes in and out
+//   http/in_flight                a job through `hatchery serve` beside one through the library
 //
 // Google Benchmark selects and runs the measures, and with --benchmark_out writes their counters;
 // --json has all figures with their intervals.
@@ -28,6 +29,7 @@
 #include "bench/peers.h"
 #include "bench/pool_runner.h"
 #include "bench/process_runner.h"
+#include "bench/server_runner.h"
 #include "bench/targets.h"
 #include "pool/cli/bench_options.h"
 #include "pool/cli/exit_status.h"
@@ -83,6 +85,7 @@ void register_all(Bench& bench) {
   register_kernel_protections(bench);
   register_queue(bench);
   register_data(bench);
+  register_http(bench);
 }
 
 /// Draws with what Debian ships for it, in a process of its own.
@@ -132,6 +135,7 @@ int measure(Bench& bench, const BenchOptions& options, int argc, char** argv) {
   if (!places) return complain(error_text(places.error()));
   append(bench.ways, floors());
   append(bench.ways, pool_ways(bench.group.path()));
+  bench.ways.push_back(server_way(bench.group.path()));
   append(bench.ways, peers(*places));
   std::fputs(ways_text(bench.ways).c_str(), stdout);
   std::fflush(stdout);

@@ -1,218 +1,9 @@
 #include "bench/go_judge.h"
 
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <boost/json.hpp>
-#include <charconv>
-
 #include "bench/process_runner.h"
-#include "core/fd.h"
+#include "bench/run_client.h"
 
 namespace hatchery::bench {
-namespace {
-
-struct Address {
-  std::string host;
-  std::string port;
-};
-
-std::optional<Address> address_of(const std::string& url) {
-  constexpr std::string_view kScheme = "http://";
-  if (!url.starts_with(kScheme)) return {};
-  std::string rest = url.substr(kScheme.size());
-  rest = rest.substr(0, rest.find('/'));
-  const std::size_t colon = rest.rfind(':');
-  if (colon == std::string::npos) return Address{rest, "80"};
-  return Address{rest.substr(0, colon), rest.substr(colon + 1)};
-}
-
-UniqueFd connect_to(const Address& address) {
-  addrinfo hints = {};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (::getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &found) != 0) return {};
-  UniqueFd connected;
-  for (const addrinfo* one = found; one != nullptr && connected.get() < 0; one = one->ai_next) {
-    UniqueFd socket(::socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC, 0));
-    if (::connect(socket.get(), one->ai_addr, one->ai_addrlen) == 0) connected = std::move(socket);
-  }
-  ::freeaddrinfo(found);
-  const int on = 1;
-  ::setsockopt(connected.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  return connected;
-}
-
-/// One kept connection with at most one request on it.
-class Connection {
- public:
-  explicit Connection(UniqueFd socket) : socket_(std::move(socket)) {}
-  int fd() const noexcept { return socket_.get(); }
-
-  bool send(const std::string& request) {
-    answer_.clear();
-    return ::send(socket_.get(), request.data(), request.size(), MSG_NOSIGNAL) ==
-           static_cast<ssize_t>(request.size());
-  }
-
-  /// Reads what is there. True when the answer is whole, or the connection is gone.
-  bool receive() {
-    char buffer[4096];
-    const ssize_t size = ::recv(socket_.get(), buffer, sizeof buffer, 0);
-    if (size <= 0) return true;
-    answer_.append(buffer, static_cast<std::size_t>(size));
-    const std::size_t head = answer_.find("\r\n\r\n");
-    if (head == std::string::npos) return false;
-    const std::optional<std::size_t> length = body_length(head);
-    if (length) return answer_.size() >= head + 4 + *length;
-    return answer_.ends_with("0\r\n\r\n");  // Chunked.
-  }
-
-  /// The API answers with a status for each command.
-  bool accepted() const { return answer_.find(R"("Accepted")") != std::string::npos; }
-  const std::string& answer() const noexcept { return answer_; }
-
- private:
-  std::optional<std::size_t> body_length(std::size_t head) const {
-    std::string headers = answer_.substr(0, head);
-    std::transform(headers.begin(), headers.end(), headers.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    constexpr std::string_view kName = "\r\ncontent-length: ";
-    const std::size_t at = headers.find(kName);
-    if (at == std::string::npos) return {};
-    std::size_t length = 0;
-    const char* digits = headers.data() + at + kName.size();
-    std::from_chars(digits, headers.data() + headers.size(), length);
-    return length;
-  }
-
-  UniqueFd socket_;
-  std::string answer_;
-};
-
-std::string request_of(const Address& address, const Program& program) {
-  namespace json = boost::json;
-  const std::vector<std::string> environment = job_environment();
-  // On the server's host, the program has the host's path: go-judge mounts what its own
-  // configuration says.
-  const json::object command = {
-      {"args", json::array(program.args.begin(), program.args.end())},
-      {"env", json::array(environment.begin(), environment.end())},
-      {"files",
-       json::array{json::object{{"content", ""}}, json::object{{"name", "stdout"}, {"max", 10'240}},
-                   json::object{{"name", "stderr"}, {"max", 10'240}}}},
-      {"cpuLimit", 10'000'000'000},
-      {"clockLimit", 30'000'000'000},
-      {"memoryLimit", 512 << 20},
-      {"procLimit", 128}};
-  const std::string body = json::serialize(json::object{{"cmd", json::array{command}}});
-  return "POST /run HTTP/1.1\r\nHost: " + address.host +
-         "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
-         "\r\n\r\n" + body;
-}
-
-class GoJudgeRunner : public Runner {
- public:
-  GoJudgeRunner(std::vector<Connection> connections, std::string request)
-      : connections_(std::move(connections)), request_(std::move(request)) {}
-
-  Result<void> run(unsigned count, std::vector<double>& latency_us) override {
-    unsigned started = 0;
-    unsigned ended = 0;
-    std::vector<Clock::time_point> starts(connections_.size());
-    std::vector<pollfd> polled;
-    for (std::size_t i = 0; i < connections_.size(); ++i) {
-      polled.push_back({.fd = connections_[i].fd(), .events = POLLIN, .revents = 0});
-      starts[i] = Clock::now();
-      if (started < count && !connections_[i].send(request_)) return gone();
-      if (started < count) ++started;
-    }
-    while (ended < count) {
-      if (::poll(polled.data(), polled.size(), -1) < 0) continue;
-      for (std::size_t i = 0; i < polled.size(); ++i) {
-        if (polled[i].revents == 0 || !connections_[i].receive()) continue;
-        if (connections_.size() == 1) latency_us.push_back(micros(Clock::now() - starts[i]));
-        if (!connections_[i].accepted())
-          return failure("go-judge",
-                         "a job was not accepted: " + last_line(connections_[i].answer()));
-        ++ended;
-        if (started == count) continue;
-        starts[i] = Clock::now();
-        if (!connections_[i].send(request_)) return gone();
-        ++started;
-      }
-    }
-    return {};
-  }
-
- private:
-  static Error gone() { return failure("go-judge", "the server closed the connection"); }
-  std::vector<Connection> connections_;
-  std::string request_;
-};
-
-Result<std::unique_ptr<Runner>> make_runner(const Address& address, const Program& program,
-                                            unsigned in_flight) {
-  std::vector<Connection> connections;
-  for (unsigned i = 0; i < in_flight; ++i) {
-    UniqueFd socket = connect_to(address);
-    if (socket.get() < 0)
-      return failure("http://" + address.host + ":" + address.port, "does not answer",
-                     "start go-judge there");
-    connections.emplace_back(std::move(socket));
-  }
-  auto runner =
-      std::make_unique<GoJudgeRunner>(std::move(connections), request_of(address, program));
-  std::vector<double> latency_us;
-  HATCHERY_TRY(runner->run(1, latency_us));
-  return std::unique_ptr<Runner>(std::move(runner));
-}
-
-/// A server of our own, ended with the last way that uses it.
-class JudgeServer {
- public:
-  explicit JudgeServer(const std::string& path) {
-    const Address address = {"127.0.0.1", free_port()};
-    address_ = address;
-    pid_ = spawn_start({path, "-http-addr", address.host + ":" + address.port, "-silent"}, true)();
-    // It tells nobody that it listens: asked until it does, or is dead.
-    for (int tries = 0; pid_ > 0 && tries < 5'000 && !connect_to(address_).valid(); ++tries) {
-      if (::waitpid(pid_, nullptr, WNOHANG) == pid_) pid_ = -1;
-      ::poll(nullptr, 0, 1);
-    }
-  }
-  ~JudgeServer() {
-    if (pid_ <= 0) return;
-    ::kill(pid_, SIGTERM);
-    ::waitpid(pid_, nullptr, 0);
-  }
-  JudgeServer(const JudgeServer&) = delete;
-  JudgeServer& operator=(const JudgeServer&) = delete;
-  const Address& address() const noexcept { return address_; }
-
- private:
-  static std::string free_port() {
-    const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in name = {};
-    name.sin_family = AF_INET;
-    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof name;
-    ::bind(socket.get(), reinterpret_cast<sockaddr*>(&name), size);
-    ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&name), &size);
-    return std::to_string(ntohs(name.sin_port));
-  }
-  Address address_;
-  pid_t pid_ = -1;
-};
-
-}  // namespace
 
 Way go_judge_way(const PeerPlaces& places) {
   Way way{.name = "go-judge",
@@ -228,22 +19,22 @@ Way go_judge_way(const PeerPlaces& places) {
         "server";
     return way;
   }
-  std::optional<Address> address = address_of(where);
-  std::shared_ptr<JudgeServer> server;
+  std::optional<HttpAddress> address = http_address_of(where);
+  std::shared_ptr<SpawnedServer> server;
   if (!address) {
-    server = std::make_shared<JudgeServer>(where);
-    address = server->address();
+    address = free_address();
+    server = std::make_shared<SpawnedServer>(
+        std::vector<std::string>{where, "-http-addr", address->host + ":" + address->port,
+                                 "-silent"},
+        *address);
     way.version = first_line_of({where, "-version"});
   }
-  const Result<std::unique_ptr<Runner>> tried =
-      make_runner(*address, program_named("dynamic_true"), 1);
-  if (!tried) {
-    way.refusal = "does not run /bin/true here: " + error_text(tried.error());
-    return way;
-  }
+  // The program has the host's path: go-judge mounts what its own configuration says.
   way.make = [address = *address, server](const Program& program, unsigned in_flight) {
-    return make_runner(address, program, in_flight);
+    return make_run_client("go-judge", address, program.args, in_flight, server);
   };
+  const Result<std::unique_ptr<Runner>> tried = way.make(program_named("dynamic_true"), 1);
+  if (!tried) way.refusal = "does not run /bin/true here: " + error_text(tried.error());
   return way;
 }
 

@@ -52,6 +52,8 @@ std::vector<Target> targets_of(const Results& results, unsigned cpus) {
   const Row* latency = results.find("latency", kProgram, "pool");
   const Row* sparse = results.find("sparse", kProgram, "pool");
   const Row* busy_pool = throughput(kProgram, "pool");
+  const Row* http = results.find("http", kProgram, "server", {{"in_flight", 1}});
+  const Row* busy_http = results.find("http", kProgram, "server", {{"in_flight", 8}});
   const Row* cold = results.find("cold", kProgram, "run_to_report");
   return {
       {"latency p50 of /bin/true, by posix_spawn's", 1.0, true, "x", ratio_of(latency, "p50_us")},
@@ -74,7 +76,10 @@ std::vector<Target> targets_of(const Results& results, unsigned cpus) {
       {"cold pool: first report of `hatchery run`, p50", 20, true, "ms",
        scaled(value_of(cold, "p50_us"), 1e-3)},
       {"CPU time of the pool's threads a job, all cores busy", 30, true, "us",
-       value_of(busy_pool, "pool_threads_us")}};
+       value_of(busy_pool, "pool_threads_us")},
+      {"what HTTP adds to the library's p50", 150, true, "us", value_of(http, "p50_more_us")},
+      {"throughput over HTTP, by the library's", 0.85, false, "x",
+       ratio_of(busy_http, "jobs_per_s")}};
 }
 
 }  // namespace hatchery::bench

@@ -86,15 +86,16 @@ HttpAnswer HttpClient::read_answer(bool has_body) {
   return error ? HttpAnswer{} : answer_of(parser.get());
 }
 
-std::string HttpClient::read_to_end() {
+std::string HttpClient::read_until(const std::string& wanted) {
   std::string all = beast::buffers_to_string(impl_->buffer.data());
   char part[4096];
   beast::error_code error;
-  for (;;) {
+  while (wanted.empty() || all.find(wanted) == std::string::npos) {
     const std::size_t got = impl_->socket.read_some(net::buffer(part), error);
-    if (error || got == 0) return all;
+    if (error || got == 0) break;
     all.append(part, got);
   }
+  return all;
 }
 
 void HttpClient::shut_down_writing() {

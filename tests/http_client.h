@@ -38,8 +38,9 @@ class HttpClient {
   bool write_raw(const std::string& bytes);
   /// `has_body`: false for the answer to HEAD.
   HttpAnswer read_answer(bool has_body = true);
-  /// Everything until the server closes.
-  std::string read_to_end();
+  /// Everything until the server closes, or has sent `wanted`.
+  std::string read_until(const std::string& wanted);
+  std::string read_to_end() { return read_until(""); }
   /// No further bytes from here; the server may still answer.
   void shut_down_writing();
 

@@ -16,6 +16,7 @@ namespace hatchery::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class ServerBehaviour : public ServerTest {
  protected:
@@ -245,6 +246,50 @@ TEST_F(ServerBehaviour, AKilledZygoteIsAnInternalErrorOfThatRequestAlone) {
   }
   EXPECT_THAT(asks.read_answer().body, HasSubstr("Internal Error"));
   expect_well();
+}
+
+// ---- the operator's log
+
+/// The objects of that key in a log of JSON lines; every line must be one with time, level and
+/// message.
+std::vector<json::object> logged(const std::string& log, const std::string& key) {
+  std::vector<json::object> found;
+  std::istringstream lines(log);
+  for (std::string line; std::getline(lines, line);) {
+    json::error_code error;
+    const json::value value = json::parse(line, error);
+    EXPECT_TRUE(!error && value.is_object()) << line;
+    if (error || !value.is_object()) continue;
+    const json::object& object = value.get_object();
+    for (const char* field : {"time", "level", "message"})
+      EXPECT_TRUE(object.contains(field)) << line;
+    if (const json::value* event = object.if_contains(key)) found.push_back(event->get_object());
+  }
+  return found;
+}
+
+TEST_F(ServerBehaviour, TheLogAsJsonHasEachRequestAndJob) {
+  arguments = {"--log-format", "json"};
+  EXPECT_EQ(text_at(run_cmd(shell("exit 3")), "status"), "Nonzero Exit Status");
+  EXPECT_EQ(client().get("/a\"b\xff").status, 404);
+  server().kill(SIGTERM);
+  const std::string log = server().wait().err;
+  const std::vector<json::object> requests = logged(log, "request");
+  ASSERT_EQ(requests.size(), 2U) << log;
+  EXPECT_EQ(text_at(requests[0], "method"), "POST");
+  EXPECT_EQ(text_at(requests[0], "path"), "/run");
+  EXPECT_EQ(number_at(requests[0], "status"), 200U);
+  EXPECT_EQ(text_at(requests[1], "path"), "/a\"b\xef\xbf\xbd");
+  const std::vector<json::object> jobs = logged(log, "job");
+  ASSERT_EQ(jobs.size(), 1U) << log;
+  EXPECT_EQ(text_at(jobs[0], "outcome"), "nonzero exit");
+  EXPECT_EQ(number_at(jobs[0], "exit_code"), 3U);
+}
+
+TEST_F(ServerBehaviour, TheLogAsTextHasNoRequests) {
+  EXPECT_EQ(text_at(run_cmd(shell("exit 3")), "status"), "Nonzero Exit Status");
+  server().kill(SIGTERM);
+  EXPECT_THAT(server().wait().err, Not(HasSubstr("/run")));
 }
 
 // ---- the end

@@ -20,7 +20,7 @@ ServerProcess::ServerProcess(const std::vector<std::string>& extra) {
   if (std::find(args.begin(), args.end(), "--http-addr") == args.end())
     args.insert(args.end(), {"--http-addr", "127.0.0.1:0"});
   process_ = std::make_unique<Process>(args, "", std::chrono::seconds(240));
-  const std::string begin = "hatchery: serving ";
+  const std::string begin = "serving ";
   const std::string line = process_->wait_for_message(begin);
   EXPECT_NE(line, "") << "the server did not start: " << process_->messages();
   address_ = line.substr(0, line.find(' '));

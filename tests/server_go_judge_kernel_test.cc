@@ -821,5 +821,14 @@ TEST_F(GoJudge, AJudgesSequenceWorksWithClientLibrariesThatAreNotOurs) {
   EXPECT_EQ(result.status, 0) << result.out << result.err;
 }
 
+TEST_F(GoJudge, TheSessionInTheReadmeIsWhatHappens) {
+  for (const char* feature : {"python3", "gxx"}) HATCHERY_REQUIRE_FEATURE(feature);
+  const ProcessResult result = run_process(
+      {"/bin/sh", "-c",
+       "cd \"$1\" && exec /usr/bin/python3 \"$0/tests/readme_session.py\" \"$0/README.md\" \"$2\"",
+       HATCHERY_SOURCE_DIR, scratch_.path(), address()});
+  EXPECT_EQ(result.status, 0) << result.out << result.err;
+}
+
 }  // namespace
 }  // namespace hatchery::testing

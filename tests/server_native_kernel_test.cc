@@ -162,6 +162,18 @@ TEST_F(Native, ALogIsFollowedLiveAndResumedWhereItBroke) {
   EXPECT_EQ(client().get("/v1/jobs/" + text_at(job(script("exit 0")), "id") + "/log").status, 404);
 }
 
+TEST_F(Native, ALogThatIsSilentSaysThatItLives) {
+  arguments = {"--config", write("events.toml", "[server]\nevent_silence = \"1ms\"\n")};
+  const std::string id = text_at(
+      answer(client().post("/v1/jobs?log=1", json::serialize(script("sleep 3600"))), 202), "id");
+  HttpClient follower(address());
+  follower.write_raw("GET /v1/jobs/" + id + "/log HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  // A comment, as Server-Sent Events have it, in a chunk of its own.
+  EXPECT_THAT(follower.read_until("3\r\n:\n\n\r\n"), HasSubstr("\r\n:\n\n\r\n"));
+  EXPECT_EQ(client().request("DELETE", "/v1/jobs/" + id).status, 202);
+  EXPECT_THAT(follower.read_until("event: end"), HasSubstr("event: end"));
+}
+
 TEST_F(Native, ALogBeyondTheOutputLimitEndsTheJob) {
   const json::object done = answer(
       client().post(
@@ -213,6 +225,17 @@ TEST_F(Native, ABatchStopsAtTheFirstFailureUnlessToldNotTo) {
   EXPECT_GT(stopped["not run"], 0);
   batch["stop_at_first"] = false;
   EXPECT_EQ(counts(), (std::map<std::string, int>{{"accepted", 39}, {"wrong answer", 1}}));
+}
+
+TEST_F(Native, ABatchsVerdictIsTheFirstFailedTestsThoughALaterOneFailedSooner) {
+  const json::object done =
+      answer(client().post("/v1/batches?wait=1",
+                           json::serialize(json::object{
+                               {"job", script("read code; [ $code = 0 ] || sleep 0.3; exit $code")},
+                               {"tests", json::array{{{"stdin", "7"}, {"expected", ""}},
+                                                     {{"stdin", "0"}, {"expected", "more"}}}}})),
+             200);
+  EXPECT_EQ(text_at(done, "verdict"), "nonzero exit");
 }
 
 TEST_F(Native, ABatchsCheckerDecides) {

@@ -1,13 +1,19 @@
 #include "pool/cli/common.h"
 
 #include <fcntl.h>
+#include <fmt/chrono.h>
 #include <poll.h>
+#include <spdlog/async.h>
+#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <boost/json/serialize.hpp>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <vector>
@@ -15,6 +21,7 @@
 #include "core/check.h"
 #include "pool/cli/exit_status.h"
 #include "pool/nearest_name.h"
+#include "pool/utf8.h"
 
 namespace hatchery::cli {
 
@@ -37,9 +44,39 @@ std::string without_controls(std::string_view text) {
   return safe;
 }
 
+constexpr std::size_t kWaitingMessagesMax = 8192;
+std::atomic<bool> messages_are_json{false};
+
+std::string json_message(const char* level, std::string_view text,
+                         const boost::json::object& fields) {
+  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  boost::json::object line{
+      {"time",
+       fmt::format("{:%FT%T}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(now)),
+                   now.time_since_epoch().count() % 1000)},
+      {"level", level},
+      {"message", utf8_or_replaced(text)}};
+  for (const auto& field : fields) line[field.key()] = field.value();
+  return boost::json::serialize(line);
+}
+
 }  // namespace
 
-void print_error(std::string_view text) { spdlog::error("{}", without_controls(text)); }
+void print_error(std::string_view text, const boost::json::object& fields) {
+  spdlog::error("{}",
+                messages_are_json ? json_message("error", text, fields) : without_controls(text));
+}
+
+void print_messages_as_json() {
+  spdlog::init_thread_pool(kWaitingMessagesMax, 1);
+  auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  auto logger =
+      std::make_shared<spdlog::async_logger>("hatchery", std::move(sink), spdlog::thread_pool(),
+                                             spdlog::async_overflow_policy::overrun_oldest);
+  logger->set_pattern("%v");
+  spdlog::set_default_logger(std::move(logger));
+  messages_are_json = true;
+}
 
 int hold_standard_streams() noexcept {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
@@ -56,7 +93,9 @@ int hold_standard_streams() noexcept {
 
 void print_error(const Error& error) { print_error(error.message()); }
 
-void print_note(std::string_view text) { spdlog::info("{}", text); }
+void print_note(std::string_view text, const boost::json::object& fields) {
+  spdlog::info("{}", messages_are_json ? json_message("info", text, fields) : std::string(text));
+}
 
 int print_result(std::string_view text, int status) {
   const int errnum = write_all(STDOUT_FILENO, text);

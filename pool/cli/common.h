@@ -2,6 +2,7 @@
 // Thread: main, but for the messages, which any thread may print.
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <string>
 #include <string_view>
 
@@ -17,11 +18,16 @@ namespace hatchery::cli {
 /// for a program started alone. First thing in main(). 0, or the errno.
 int hold_standard_streams() noexcept;
 
-/// "hatchery: text" on stderr.
-void print_error(std::string_view text);
+/// "hatchery: text" on stderr. `fields` are for print_messages_as_json() alone.
+void print_error(std::string_view text, const boost::json::object& fields = {});
 void print_error(const Error& error);
 /// The same, for what is no error.
-void print_note(std::string_view text);
+void print_note(std::string_view text, const boost::json::object& fields = {});
+
+/// From now on each message is a line of JSON on stderr: {"time": "2026-11-26T06:04:20.123Z",
+/// "level": "info", "message": …} and its fields. They are written by a thread of their own: a
+/// reader that sleeps holds nobody up, and once a few thousand wait the oldest are lost. Once.
+void print_messages_as_json();
 
 /// Writes a verb's result to stdout. Returns `status`, or the one of a file error after its
 /// message.

@@ -50,6 +50,7 @@ struct ServeOptions {
   std::string name = {};
   std::uint32_t uid_base = 0;
   bool silent = false;
+  std::string log_format = {};
   std::string ignored = {};
   std::string config_file = {};
   PoolOptions pool = {};
@@ -163,6 +164,7 @@ Result<server::ServerConfig> server_config_of(const ServeOptions& options,
   if (config.http.listen.empty()) config.http.listen = inherited;
   if (config.http.listen.empty())
     config.http.listen = {::getpid() == 1 ? ":5050" : "localhost:5050"};
+  if (!options.log_format.empty()) config.log_json = options.log_format == "json";
   if (options.metrics) config.monitor = options.monitor_address;
   if (!options.token.empty()) config.clients.push_back({.token = options.token});
   for (const std::string& origin : options.origins) config.origins.push_back(origin);
@@ -196,6 +198,14 @@ Result<server::ServerConfig> server_config_of(const ServeOptions& options,
   return config;
 }
 
+/// Any thread.
+void print_event(const server::Event& event) {
+  if (event.level == server::EventLevel::kError)
+    print_error(event.message, event.fields);
+  else
+    print_note(event.message, event.fields);
+}
+
 /// Not fatal: what is served is served. But who waits for the word must know why it never comes.
 void tell(const ServiceManager& manager, std::string_view state) {
   if (const Result<void> told = manager.tell(state); !told) print_error(told.error());
@@ -227,9 +237,9 @@ Result<int> run_serve(const ServeOptions& options) {
   HATCHERY_TRY(enter_user_namespace());
   Result<Interrupts> interrupts = Interrupts::create();
   if (!interrupts) return std::move(interrupts).error();
-  config->on_failure = [](std::string_view what) {
-    print_error("a request ended in an exception: " + std::string(what));
-  };
+  if (config->log_json) print_messages_as_json();
+  config->log.tell = print_event;
+  if (config->log_json && !options.silent) config->log.level = server::EventLevel::kInfo;
   const std::chrono::milliseconds grace(pool->shutdown_ms);
   const std::uint32_t slots = pool->profiles.front().slots_min;
   Result<std::unique_ptr<server::Server>> server =
@@ -299,6 +309,12 @@ void add_server_options(CLI::App& verb, ServeOptions& options) {
                   "default: 10s for the head, 30s for the rest")
       ->type_name("TIME");
   add(verb, "silent", options.silent, "No messages but errors");
+  verb.add_option(
+          "--log-format", options.log_format,
+          "json: each message, request and job is a line of JSON on stderr; default: text,\n"
+          "messages only")
+      ->check(CLI::IsMember({"text", "json"}).description(""))
+      ->type_name("text|json");
 }
 
 void add_pool_flags(CLI::App& verb, ServeOptions& options) {

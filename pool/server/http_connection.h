@@ -78,6 +78,14 @@ class HttpConnection final : public Connection,
       if (!busy_ && !reading_) end();
     });
   }
+  void expire() override {
+    post([this] {
+      if (!expired(now_ms())) return;
+      if (!is_event_stream_ || writing_part_ || !takes(kKeepAlive.size())) return end();
+      // A comment, which a reader of events skips: proxies drop what is silent.
+      queue_part(std::string(kKeepAlive));
+    });
+  }
   void post(std::function<void()> work) {
     if (shared_->stopped) return;
     net::post(socket_.get_executor(),
@@ -115,6 +123,7 @@ class HttpConnection final : public Connection,
     if (ended_ || !busy_) return;
     auto message = make_response<http::empty_body>(head);
     message->chunked(true);
+    is_event_stream_ = head.content_type == "text/event-stream";
     auto serializer = std::make_shared<http::response_serializer<http::empty_body>>(*message);
     writing_part_ = true;
     expire_in(shared_->config.progress_ms);
@@ -339,7 +348,10 @@ class HttpConnection final : public Connection,
 
   void part_written() {
     writing_part_ = false;
-    expire_never();
+    if (is_event_stream_)
+      expire_in(shared_->config.event_silence_ms);
+    else
+      expire_never();
     if (!parts_.empty() || last_part_) write_part();
   }
 
@@ -390,6 +402,7 @@ class HttpConnection final : public Connection,
   }
 
   static constexpr std::uint32_t kLingerMs = 2'000;
+  static constexpr std::string_view kKeepAlive = ":\n\n";
 
   std::shared_ptr<Shared> shared_;
   Socket socket_;
@@ -413,6 +426,7 @@ class HttpConnection final : public Connection,
   bool watching_ = false;
   bool writing_part_ = false;
   bool last_part_ = false;
+  bool is_event_stream_ = false;
   bool ended_ = false;
 };
 

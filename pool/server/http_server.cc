@@ -158,7 +158,7 @@ class HttpServer::Impl {
       if (error) return;
       const std::int64_t now = now_ms();
       for (const auto& connection : shared_->all())
-        if (connection->expired(now)) connection->abort();
+        if (connection->expired(now)) connection->expire();
       sweep();
     });
   }

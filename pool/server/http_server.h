@@ -27,6 +27,8 @@ struct HttpServerConfig {
   std::uint32_t header_ms = 10'000;
   std::uint32_t progress_ms = 30'000;
   std::uint32_t idle_ms = 120'000;  ///< Between two requests.
+  /// Server-Sent Events: a comment when nothing else was sent for so long.
+  std::uint32_t event_silence_ms = 15'000;
   /// WebSockets: a ping each half of it; a peer that does not answer is dropped.
   std::uint32_t websocket_idle_ms = 100'000;
   std::uint64_t websocket_message_max = 256ULL << 20;

@@ -67,6 +67,8 @@ class Connection {
   virtual void abort() = 0;
   /// Any thread: ends it when nothing is under way.
   virtual void drain() = 0;
+  /// Any thread: its deadline has passed.
+  virtual void expire() { abort(); }
 
   void expire_in(std::uint32_t milliseconds) { deadline_ms_ = now_ms() + milliseconds; }
   void expire_never() { deadline_ms_ = 0; }

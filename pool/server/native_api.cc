@@ -115,7 +115,7 @@ bool NativeApi::handle(const std::shared_ptr<Exchange>& exchange, ClientGate& ga
     if (request.method == "POST")
       submit(exchange, gate, path == "/v1/batches");
     else if (reads)
-      list(exchange, client);
+      list(exchange, client, path == "/v1/batches" ? "batch" : "job");
     else
       exchange->reply(wrong_method("GET, POST"));
   } else if (path.starts_with("/v1/jobs/")) {
@@ -244,13 +244,15 @@ void NativeApi::log(const Reply& exchange, Tracked& tracked) {
   log->follow(exchange->stream(event_stream_head()), offset);
 }
 
-void NativeApi::list(const Reply& exchange, const std::string& client) {
+void NativeApi::list(const Reply& exchange, const std::string& client, std::string_view kind) {
   json::array listed;
-  for (const auto& tracked : jobs_.newest(kListedMax, client))
+  for (const auto& tracked : jobs_.newest(kListedMax, client, kind))
     listed.push_back(json::object{{"id", tracked->id},
                                   {"submitted_ms", tracked->submitted_ms},
                                   {"state", tracked->is_done() ? "done" : "active"}});
-  exchange->reply({.body = json::serialize(json::object{{"jobs", std::move(listed)}}) + "\n"});
+  exchange->reply({.body = json::serialize(json::object{
+                               {kind == "job" ? "jobs" : "batches", std::move(listed)}}) +
+                           "\n"});
 }
 
 void NativeApi::files(const Reply& exchange, const std::string& id) {

@@ -29,7 +29,7 @@ class NativeApi {
   void submit(const Reply& exchange, ClientGate& gate, bool batch);
   void one(const Reply& exchange, const std::string& client, const std::string& rest);
   void log(const Reply& exchange, Tracked& tracked);
-  void list(const Reply& exchange, const std::string& client);
+  void list(const Reply& exchange, const std::string& client, std::string_view kind);
   void files(const Reply& exchange, const std::string& id);
   void upload(const Reply& exchange);
 

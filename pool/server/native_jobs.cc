@@ -31,12 +31,11 @@ NativeRefusal bad_request(std::string object, std::string detail, std::string re
 
 }  // namespace
 
-NativeJobs::NativeJobs(Pool& pool, StoredFiles& files, DescriptorPump& pump, Metrics& metrics,
-                       PoolWatch& watch, Post post, NativeJobsConfig config)
+NativeJobs::NativeJobs(Pool& pool, StoredFiles& files, DescriptorPump& pump, PoolWatch& watch,
+                       Post post, NativeJobsConfig config)
     : pool_(pool),
       files_(files),
       pump_(pump),
-      metrics_(metrics),
       watch_(watch),
       post_(std::move(post)),
       config_(std::move(config)) {}
@@ -82,7 +81,6 @@ std::optional<NativeRefusal> NativeJobs::admit(JobSpec& spec) {
 }
 
 void NativeJobs::settle(Report& report) {
-  metrics_.count_report(report);
   watch_.saw(report);
   for (Output& output : report.outputs) {
     if (output.stored.empty()) continue;
@@ -259,11 +257,13 @@ void NativeJobs::keep(const std::shared_ptr<Tracked>& tracked) {
 }
 
 std::vector<std::shared_ptr<Tracked>> NativeJobs::newest(std::size_t count,
-                                                         const std::string& client) {
+                                                         const std::string& client,
+                                                         std::string_view kind) {
   const std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<Tracked>> result;
   for (auto id = order_.rbegin(); id != order_.rend() && result.size() < count; ++id)
-    if (const auto& tracked = tracked_.at(*id); tracked->client == client)
+    if (const auto& tracked = tracked_.at(*id);
+        tracked->client == client && tracked->kind() == kind)
       result.push_back(tracked);
   return result;
 }

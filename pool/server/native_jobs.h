@@ -37,8 +37,8 @@ class NativeJobs {
   /// Runs work off the pool's loop, where reports must not be dealt with.
   using Post = std::function<void(std::function<void()>)>;
 
-  NativeJobs(Pool& pool, StoredFiles& files, DescriptorPump& pump, Metrics& metrics,
-             PoolWatch& watch, Post post, NativeJobsConfig config);
+  NativeJobs(Pool& pool, StoredFiles& files, DescriptorPump& pump, PoolWatch& watch, Post post,
+             NativeJobsConfig config);
 
   /// A job of README's "Job JSON". `log`: stdout and stderr go to a log that can be followed.
   std::optional<NativeRefusal> submit_job(std::string_view text, const ClientGate& gate,
@@ -54,8 +54,9 @@ class NativeJobs {
   std::shared_ptr<Tracked> find_by_key(const std::string& key, const std::string& client);
   /// Makes it known; under its key, too.
   void keep(const std::shared_ptr<Tracked>& tracked);
-  /// The newest first, at most `count`.
-  std::vector<std::shared_ptr<Tracked>> newest(std::size_t count, const std::string& client);
+  /// Those of that Tracked::kind(), the newest first, at most `count`.
+  std::vector<std::shared_ptr<Tracked>> newest(std::size_t count, const std::string& client,
+                                               std::string_view kind);
   /// Forgets what has been done for long enough.
   void expire();
 
@@ -75,7 +76,6 @@ class NativeJobs {
   Pool& pool_;
   StoredFiles& files_;
   DescriptorPump& pump_;
-  Metrics& metrics_;
   PoolWatch& watch_;
   const Post post_;
   const NativeJobsConfig config_;

@@ -35,6 +35,8 @@ void PoolWatch::saw(const Report& report) {
   const double latency_ms = milliseconds(steps.queued) + milliseconds(steps.placed) +
                             milliseconds(steps.handed_over) + milliseconds(steps.exec_done) +
                             milliseconds(steps.ended) + milliseconds(steps.read);
+  metrics_.count_report(report);
+  log(report, latency_ms);
   json::object recent{{"outcome", outcome_name(report.outcome)},
                       {"id", utf8_or_replaced(report.id.substr(0, 64))},
                       {"latency_ms", latency_ms},
@@ -50,6 +52,26 @@ void PoolWatch::saw(const Report& report) {
   if (latencies_ms_.size() < kLatenciesMax) latencies_ms_.push_back(latency_ms);
   recent_.push_front(std::move(text));
   if (recent_.size() > kRecentMax) recent_.pop_back();
+}
+
+void PoolWatch::log(const Report& report, double latency_ms) const {
+  const bool failed = report.outcome == Outcome::kInternalError;
+  const EventLevel level = failed ? EventLevel::kError : EventLevel::kInfo;
+  if (!log_.wants(level)) return;
+  const std::string id = utf8_or_replaced(report.id.substr(0, 64));
+  std::string message = "job " + (id.empty() ? "" : id + " ") + "in slot " +
+                        std::to_string(report.slot) + ": " + outcome_name(report.outcome);
+  if (report.error) message += ": " + utf8_or_replaced(report.error->message());
+  json::object job{{"id", id},
+                   {"outcome", outcome_name(report.outcome)},
+                   {"slot", report.slot},
+                   {"latency_ms", latency_ms}};
+  if (report.cpu_time) job["cpu_ms"] = milliseconds(report.cpu_time);
+  if (report.wall_time) job["wall_ms"] = milliseconds(report.wall_time);
+  if (report.memory_peak_bytes) job["memory_bytes"] = *report.memory_peak_bytes;
+  if (report.exit_code) job["exit_code"] = *report.exit_code;
+  if (report.signal) job["signal"] = *report.signal;
+  log_.tell({level, std::move(message), {{"job", std::move(job)}}});
 }
 
 void PoolWatch::tick() {

@@ -1,4 +1,4 @@
-// PoolWatch: what the pool does, second by second, for the page and its graphs.
+// PoolWatch: sees every report, for the metrics, the operator's log, and the page and its graphs.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,16 @@
 #include <vector>
 
 #include "pool/pool.h"
+#include "pool/server/event.h"
 #include "pool/server/http.h"
+#include "pool/server/metrics.h"
 
 namespace hatchery::server {
 
 class PoolWatch {
  public:
-  explicit PoolWatch(const Pool& pool) : pool_(pool) {}
+  PoolWatch(const Pool& pool, Metrics& metrics, const EventLog& log)
+      : pool_(pool), metrics_(metrics), log_(log) {}
 
   /// A report, from any face. Any thread.
   void saw(const Report& report);
@@ -40,7 +43,11 @@ class PoolWatch {
   };
   static std::string text_of(const Second& second);
 
+  void log(const Report& report, double latency_ms) const;
+
   const Pool& pool_;
+  Metrics& metrics_;
+  const EventLog& log_;
   std::mutex mutex_;
   std::vector<double> latencies_ms_;  ///< Of the second that passes.
   std::uint32_t jobs_ = 0;

@@ -60,7 +60,6 @@ class Runs::Started final : public Run, public std::enable_shared_from_this<Runs
   ~Started() override {
     // Nobody asked for its results: nobody knows of what it left in the store.
     for (const Report& report : reports_) {
-      owner_.metrics_.count_report(report);
       owner_.watch_.saw(report);
       for (const Output& output : report.outputs)
         if (!output.stored.empty()) owner_.pool_.files().remove(output.stored);
@@ -89,7 +88,6 @@ class Runs::Started final : public Run, public std::enable_shared_from_this<Runs
         const double seconds =
             std::chrono::duration<double>(report.cpu_time.value_or(Nanoseconds(0))).count();
         const std::uint64_t memory = report.memory_peak_bytes.value_or(0);
-        owner_.metrics_.count_report(report);
         owner_.watch_.saw(report);
         result = result_of(job, std::move(report), std::move(copies_[i]), owner_.files_);
         owner_.metrics_.count_run(result.status, seconds, memory);

@@ -16,21 +16,30 @@
 #include "pool/server/go_judge_api.h"
 #include "pool/server/metrics.h"
 #include "pool/server/native_api.h"
+#include "pool/utf8.h"
 
 namespace hatchery::server {
 namespace {
 
+constexpr std::size_t kLoggedPathMax = 256;
 constexpr auto kAnswersGone = std::chrono::milliseconds(20);
 
-/// Counts what is under way and, with its status, what was answered.
+/// Counts what is under way and, with its status, what was answered; and tells the log of it.
 class CountedExchange final : public Exchange {
  public:
-  CountedExchange(std::shared_ptr<Exchange> inner, std::string route, Metrics& metrics,
-                  std::atomic<std::size_t>& under_way)
+  struct Observers {
+    Metrics& metrics;
+    const EventLog& log;
+    std::atomic<std::size_t>& under_way;
+  };
+  CountedExchange(std::shared_ptr<Exchange> inner, std::string route, std::string client,
+                  const Observers& observers)
       : inner_(std::move(inner)),
         route_(std::move(route)),
-        metrics_(metrics),
-        under_way_(under_way),
+        client_(std::move(client)),
+        metrics_(observers.metrics),
+        log_(observers.log),
+        under_way_(observers.under_way),
         begun_(std::chrono::steady_clock::now()) {
     ++under_way_;
   }
@@ -55,11 +64,28 @@ class CountedExchange final : public Exchange {
   void count(int status) {
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begun_;
     metrics_.count_request(route_, status, taken.count());
+    if (log_.wants(EventLevel::kInfo)) log(status, taken.count());
+  }
+
+  void log(int status, double seconds) const {
+    const HttpRequest& request = inner_->request();
+    const std::string path = utf8_or_replaced(request.path.substr(0, kLoggedPathMax));
+    const std::string method = utf8_or_replaced(request.method);
+    log_.tell({EventLevel::kInfo,
+               method + " " + path + " " + std::to_string(status),
+               {{"request", boost::json::object{{"method", method},
+                                                {"path", path},
+                                                {"status", status},
+                                                {"ms", seconds * 1e3},
+                                                {"client", client_},
+                                                {"peer", request.peer}}}}});
   }
 
   std::shared_ptr<Exchange> inner_;
   const std::string route_;
+  const std::string client_;
   Metrics& metrics_;
+  const EventLog& log_;
   std::atomic<std::size_t>& under_way_;
   const std::chrono::steady_clock::time_point begun_;
 };
@@ -77,7 +103,7 @@ class Server::Impl final : public HttpHandler {
         files_owner_(std::move(files)),
         files_(*files_owner_),
         go_judge_(*pool_, files_, *pump_, metrics_, watch_, config_.go_judge),
-        native_jobs_(*pool_, files_, *pump_, metrics_, watch_,
+        native_jobs_(*pool_, files_, *pump_, watch_,
                      [this](std::function<void()> work) { http_->post(std::move(work)); },
                      {.src_prefixes = config_.go_judge.src_prefixes}),
         native_(files_, native_jobs_, watch_) {
@@ -152,11 +178,12 @@ class Server::Impl final : public HttpHandler {
     const std::string& path = request.path;
     const std::string& method = request.method;
     const bool is_file = path.starts_with("/file/");
-    const auto exchange =
-        std::make_shared<CountedExchange>(plain, route_of(path), metrics_, under_way_);
     // What is open to all needs none.
     ClientGate* const known = gate_of(request);
     ClientGate& gate = known == nullptr ? anybody_ : *known;
+    const auto exchange = std::make_shared<CountedExchange>(
+        plain, route_of(path), gate.config().name,
+        CountedExchange::Observers{metrics_, config_.log, under_way_});
     if (native_.handle(exchange, gate)) return;
     if (path == "/run") {
       if (method != "POST") return exchange->reply(wrong_method("POST"));
@@ -186,7 +213,9 @@ class Server::Impl final : public HttpHandler {
   }
 
   void failed(const char* what) override {
-    if (config_.on_failure) config_.on_failure(what);
+    if (config_.log.wants(EventLevel::kError))
+      config_.log.tell(
+          {EventLevel::kError, "a request ended in an exception: " + std::string(what)});
   }
 
   bool drain(std::chrono::milliseconds grace) {
@@ -297,7 +326,7 @@ class Server::Impl final : public HttpHandler {
   std::unique_ptr<StoredFiles> files_owner_;
   StoredFiles& files_;
   Metrics metrics_;
-  PoolWatch watch_{*pool_};
+  PoolWatch watch_{*pool_, metrics_, config_.log};
   go_judge::Api go_judge_;
   NativeJobs native_jobs_;
   NativeApi native_;

@@ -13,6 +13,7 @@
 #include "core/result.h"
 #include "pool/config.h"
 #include "pool/server/client_gate.h"
+#include "pool/server/event.h"
 #include "pool/server/go_judge_jobs.h"
 #include "pool/server/http_server.h"
 #include "pool/server/stored_files.h"
@@ -35,8 +36,10 @@ struct ServerConfig {
   std::vector<std::string> hosts = {};
   StoredFilesConfig files = {};
   go_judge::Settings go_judge = {};
-  /// For the operator's log: an exception that ended one request. Any thread.
-  std::function<void(std::string_view)> on_failure = {};
+  /// A job that failed inside, and an exception that ended a request, are errors.
+  EventLog log = {};
+  /// What the file says of the log's form; for whoever fills `log`.
+  bool log_json = false;
 };
 
 /// The table [server] of a pool's file; all of it may be left out. Errors: kParseConfig,

@@ -48,12 +48,14 @@ void read_server(Reading& reading, const toml::table& table, ServerConfig& confi
   TableReader reader(reading, table, "server.");
   reader.strings("listen", config.http.listen);
   reader.string("monitor", config.monitor);
+  reader.choice<bool>("log_format", config.log_json, {{"text", false}, {"json", true}});
   reader.strings("origins", config.origins);
   reader.strings("hosts", config.hosts);
   reader.integer("connections_max", config.http.connections_max);
   reader.milliseconds("header_timeout", config.http.header_ms);
   reader.milliseconds("progress_timeout", config.http.progress_ms);
   reader.milliseconds("idle_timeout", config.http.idle_ms);
+  reader.milliseconds("event_silence", config.http.event_silence_ms);
   reader.string("directory", config.files.directory);
   reader.bytes("directory_bytes_max", config.files.bytes_max);
   reader.milliseconds("file_timeout", config.files.unused_ms);

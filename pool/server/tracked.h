@@ -6,6 +6,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/error.h"
@@ -29,6 +30,8 @@ class Tracked {
   Tracked(std::string id_in, std::string client_in)
       : id(std::move(id_in)), client(std::move(client_in)) {}
   virtual ~Tracked() = default;
+  /// "job" or "batch".
+  virtual std::string_view kind() const = 0;
   /// {"id", "state", …}: all that is known now.
   virtual std::string json() = 0;
   virtual void cancel() = 0;

@@ -1,6 +1,8 @@
 // TrackedBatch: one program on many tests. Only native_jobs.cc includes it.
 #pragma once
 
+#include <algorithm>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -50,12 +52,13 @@ class TrackedBatch final : public Tracked, public std::enable_shared_from_this<T
     return refusal;
   }
 
+  std::string_view kind() const override { return "batch"; }
   std::string json() override {
     const std::lock_guard lock(mutex_);
     std::string text = "{\"id\":\"" + id +
                        "\",\"kind\":\"batch\",\"submitted_ms\":" + std::to_string(submitted_ms) +
                        ",\"state\":\"" + (done_ ? "done" : "active") +
-                       "\",\"verdict\":" + (done_ ? json_text(verdict_) : "null") +
+                       "\",\"verdict\":" + (done_ ? json_text(verdict()) : "null") +
                        ",\"results\":[";
     for (const BatchTest& test : tests) {
       if (&test != &tests.front()) text += ',';
@@ -71,8 +74,8 @@ class TrackedBatch final : public Tracked, public std::enable_shared_from_this<T
     {
       const std::lock_guard lock(mutex_);
       if (done_) return;
-      if (!decided_) verdict_ = "cancelled";
-      tickets = stop();
+      cancelled_ = true;
+      tickets = stop(0);
     }
     for (const JobTicket ticket : tickets) static_cast<void>(jobs_.pool_.cancel(ticket));
   }
@@ -103,21 +106,28 @@ class TrackedBatch final : public Tracked, public std::enable_shared_from_this<T
     return std::nullopt;
   }
 
-  /// No further tests. Returns what still runs.
-  std::vector<JobTicket> stop() {
-    decided_ = true;
+  /// The first failed test's, whichever failed first: the same for each run of the batch.
+  std::string verdict() const {
+    if (first_failed_ < tests.size()) return tests[first_failed_].verdict;
+    return cancelled_ ? "cancelled" : "accepted";
+  }
+
+  void note_failure(std::size_t index) { first_failed_ = std::min(first_failed_, index); }
+
+  /// No further tests. Returns those from `first` on that still run.
+  std::vector<JobTicket> stop(std::size_t first) {
+    stopped_ = true;
     next_ = tests.size();
     std::vector<JobTicket> running;
-    for (const BatchTest& test : tests)
-      if (test.verdict == "running") running.push_back(test.ticket);
+    for (std::size_t i = first; i < tests.size(); ++i)
+      if (tests[i].verdict == "running") running.push_back(tests[i].ticket);
     return running;
   }
 
   void settle(BatchTest& test, std::string verdict, std::string message) {
     test.verdict = std::move(verdict);
     test.message = std::move(message);
-    if (!keep_outputs)
-      for (Output& output : test.report->outputs) output.bytes.clear();
+    if (!keep_outputs) test.report->outputs.clear();
     test.spec = {};
     --in_flight_;
   }
@@ -134,7 +144,7 @@ class TrackedBatch final : public Tracked, public std::enable_shared_from_this<T
     {
       const std::lock_guard lock(mutex_);
       test.report = std::move(report);
-      stopped = outcome == Outcome::kCancelled && decided_;
+      stopped = outcome == Outcome::kCancelled && stopped_;
       if (stopped) settle(test, "not run", "");
     }
     if (stopped) return go_on({});
@@ -177,10 +187,9 @@ class TrackedBatch final : public Tracked, public std::enable_shared_from_this<T
     {
       const std::lock_guard lock(mutex_);
       settle(tests[index], verdict, message);
-      if (verdict != "accepted" && !decided_) {
-        if (verdict_ == "accepted") verdict_ = verdict;
-        if (stop_at_first) stopped = stop();
-      }
+      if (verdict != "accepted") note_failure(index);
+      // What comes before it may still fail, and then is the verdict.
+      if (stop_at_first && verdict != "accepted") stopped = stop(first_failed_ + 1);
     }
     go_on(stopped);
   }
@@ -196,8 +205,7 @@ class TrackedBatch final : public Tracked, public std::enable_shared_from_this<T
         if (refusal->status == 503 && in_flight_ > 0) break;  // Again when the next one ends.
         tests[next_].verdict = "judge error";
         tests[next_].message = refusal->error.message();
-        verdict_ = "judge error";
-        ++next_;
+        note_failure(next_++);
       }
       over = in_flight_ == 0 && next_ == tests.size() && !done_;
       if (over) done_ = true;
@@ -210,8 +218,9 @@ class TrackedBatch final : public Tracked, public std::enable_shared_from_this<T
   std::size_t next_ = 0;
   std::size_t in_flight_ = 0;
   std::size_t in_flight_max_ = 1;
-  std::string verdict_ = "accepted";
-  bool decided_ = false;  ///< Nothing further is started.
+  std::size_t first_failed_ = std::numeric_limits<std::size_t>::max();
+  bool cancelled_ = false;
+  bool stopped_ = false;  ///< Nothing further is started.
   bool done_ = false;
 };
 

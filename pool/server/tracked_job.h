@@ -45,6 +45,7 @@ class TrackedJob final : public Tracked, public std::enable_shared_from_this<Tra
     return {};
   }
 
+  std::string_view kind() const override { return "job"; }
   std::string json() override {
     std::string text =
         "{\"id\":\"" + id + "\",\"kind\":\"job\",\"submitted_ms\":" + std::to_string(submitted_ms);

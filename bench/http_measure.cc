@@ -1,0 +1,78 @@
+// What HTTP adds: a job through `hatchery serve` beside the same job through the library, both with
+// collected outputs, with one in flight and with all cores busy.
+#include "bench/pool_runner.h"
+#include "bench/run_client.h"
+#include "bench/server_runner.h"
+#include "bench/turns.h"
+
+namespace hatchery::bench {
+namespace {
+
+constexpr unsigned kBusy = 8;
+
+/// What the client's request says, as the library has it.
+void collect_outputs(JobSpec& job) {
+  job.fds[0] = BytesStream{""};
+  job.fds[1] = CollectorStream{.name = "stdout", .bytes_max = kCollectedBytesMax};
+  job.fds[2] = CollectorStream{.name = "stderr", .bytes_max = kCollectedBytesMax};
+}
+
+Way library_way(const std::string& cgroup_parent) {
+  return Way{.name = "library",
+             .kind = WayKind::kPool,
+             .what = "libhatchery in this process, both outputs collected",
+             .make = [cgroup_parent](const Program& program,
+                                     unsigned in_flight) -> Result<std::unique_ptr<Runner>> {
+               Result<std::unique_ptr<PoolRunner>> runner =
+                   PoolRunner::create(program, {.in_flight = in_flight,
+                                                .cgroup_parent = cgroup_parent,
+                                                .change_job = collect_outputs});
+               if (!runner) return std::move(runner).error();
+               return std::unique_ptr<Runner>(*std::move(runner));
+             }};
+}
+
+void measure(Bench& bench, unsigned in_flight, const TurnPlan& plan) {
+  const Program program = program_named("dynamic_true");
+  const Way library = library_way(bench.group.path());
+  const Way server = server_way(bench.group.path());
+  std::vector<Lane> lanes = make_lanes(bench, "http", program, in_flight, {&library, &server});
+  run_turns(bench, lanes, plan);
+  const Lane* base = lane_named(lanes, library.name);
+  for (const Lane& lane : lanes) {
+    if (lane.trouble) continue;
+    const bool compared = base != nullptr && base != &lane;
+    Row row{.measure = "http",
+            .program = program.name,
+            .way = lane.name,
+            .parameters = {{"in_flight", in_flight}},
+            .jobs = lane.jobs_counted()};
+    std::optional<Estimate> ratio;
+    if (compared)
+      ratio = compare(lane.jobs_per_s, base->jobs_per_s, ratio_of_sums(), Comparison::kRatio);
+    row.add("jobs_per_s", estimate(lane.jobs_per_s, ratio_of_sums()), ratio);
+    for (const auto& [name, at] : {std::pair{"p50", 0.5}, std::pair{"p99", 0.99}}) {
+      const std::string figure = name;
+      row.add(figure + "_us", estimate(lane.latency_us, quantile_of(at)));
+      if (compared)
+        row.add(figure + "_more_us", compare(lane.latency_us, base->latency_us, quantile_of(at),
+                                             Comparison::kDifference));
+    }
+    add_cpu(row, lane, base);
+    bench.results.add(std::move(row));
+  }
+  add_troubles(bench, "http", program.name, lanes);
+}
+
+}  // namespace
+
+void register_http(Bench& bench) {
+  for (const unsigned in_flight : {1U, kBusy}) {
+    TurnPlan plan{.rounds = 30, .turn_s = 0.12, .jobs_min = in_flight, .drop_first = true};
+    if (bench.quick) plan = {.rounds = 2, .turn_s = 0.005, .jobs_min = std::max(3U, in_flight)};
+    register_measure(bench, "http/in_flight:" + std::to_string(in_flight),
+                     [&bench, in_flight, plan] { measure(bench, in_flight, plan); });
+  }
+}
+
+}  // namespace hatchery::bench

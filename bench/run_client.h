@@ -1,0 +1,50 @@
+// A client of POST /run, go-judge's interface: on connections that are kept, as its own clients do
+// it; and a server that lives as long as somebody uses it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <optional>
+
+#include "bench/way.h"
+
+namespace hatchery::bench {
+
+struct HttpAddress {
+  std::string host;
+  std::string port;
+};
+
+/// Of "http://HOST:PORT", PORT being 80 where there is none; nothing for anything else.
+std::optional<HttpAddress> http_address_of(const std::string& url);
+
+/// A port of the loopback that was free a moment ago.
+HttpAddress free_address();
+
+/// A server as a process of its own. Ended, with SIGTERM, by the destructor.
+class SpawnedServer {
+ public:
+  /// Returns when it listens, or is dead: then nothing answers at the address.
+  SpawnedServer(const std::vector<std::string>& args, HttpAddress address);
+  ~SpawnedServer();
+  SpawnedServer(const SpawnedServer&) = delete;
+  SpawnedServer& operator=(const SpawnedServer&) = delete;
+  const HttpAddress& address() const noexcept { return address_; }
+
+ private:
+  HttpAddress address_;
+  pid_t pid_ = -1;
+};
+
+/// Both outputs of a job are collected, up to so many bytes.
+inline constexpr unsigned kCollectedBytesMax = 10'240;
+
+/// A runner of `args` by the server at `address`. Runs one job, so that an error has its words.
+/// `server` is held as long as the runner; null for one that is somebody else's.
+Result<std::unique_ptr<Runner>> make_run_client(const std::string& name, const HttpAddress& address,
+                                                const std::vector<std::string>& args,
+                                                unsigned in_flight,
+                                                std::shared_ptr<SpawnedServer> server);
+
+}  // namespace hatchery::bench

@@ -1,0 +1,37 @@
+#include "bench/server_runner.h"
+
+#include "bench/own_files.h"
+#include "bench/pool_runner.h"
+#include "bench/process_runner.h"
+#include "bench/run_client.h"
+
+namespace hatchery::bench {
+namespace {
+
+Result<std::unique_ptr<Runner>> make_runner(const Program& program, unsigned in_flight,
+                                            const std::string& cgroup_parent) {
+  const TemporaryDirectory directory;
+  const std::string config = directory.path() + "/pool.toml";
+  const PoolConfig pool = pool_config({.in_flight = in_flight, .cgroup_parent = cgroup_parent});
+  if (!write_file(config, config_to_toml(pool))) return failure(config, "can't be written");
+  const HttpAddress address = free_address();
+  auto server = std::make_shared<SpawnedServer>(
+      std::vector<std::string>{hatchery_command(), "serve", "--silent", "--config", config,
+                               "--http-addr", address.host + ":" + address.port},
+      address);
+  return make_run_client("server", address, program.args_inside, in_flight, std::move(server));
+}
+
+}  // namespace
+
+Way server_way(const std::string& cgroup_parent) {
+  return Way{.name = "server",
+             .kind = WayKind::kPool,
+             .what = "POST /run of `hatchery serve` on kept connections, both outputs collected",
+             .version = first_line_of({hatchery_command(), "--version"}),
+             .make = [cgroup_parent](const Program& program, unsigned in_flight) {
+               return make_runner(program, in_flight, cgroup_parent);
+             }};
+}
+
+}  // namespace hatchery::bench

@@ -1,0 +1,11 @@
+// The pool as a way behind HTTP: `hatchery serve` and a client of its POST /run.
+#pragma once
+
+#include "bench/way.h"
+
+namespace hatchery::bench {
+
+/// `server`. `cgroup_parent` as in PoolConfig.
+Way server_way(const std::string& cgroup_parent);
+
+}  // namespace hatchery::bench
