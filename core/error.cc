@@ -59,6 +59,7 @@ const char* find_step_name(Step step) noexcept {
     case Step::kSlotForbidUserNamespaces: return "slot: forbid nested user namespaces";
     case Step::kSlotSnapshotNetwork: return "slot: read network counters";
     case Step::kSlotSharePage: return "slot: map page shared with workers";
+    case Step::kSlotFilter: return "slot: load seccomp filter";
     case Step::kSlotOwnInodes: return "slot: give binds inodes of their own";
     case Step::kResetTmpfs: return "reset: mount fresh tmpfs";
     case Step::kResetPids: return "reset: restart process ids";

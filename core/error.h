@@ -62,6 +62,7 @@ enum class Step : std::uint16_t {
   kSlotForbidUserNamespaces,
   kSlotSnapshotNetwork,
   kSlotSharePage,
+  kSlotFilter,
   kSlotOwnInodes,
   // Reset: done by the zygote between two jobs.
   kResetTmpfs = 100,

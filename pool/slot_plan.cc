@@ -37,11 +37,13 @@ class PlanWriter {
     strings_.append(value).push_back('\0');
     return offset;
   }
-  /// Lays out header, operations, filter, strings.
-  std::string finish(protocol::SlotPlan header, const std::vector<std::uint64_t>& filter) {
+  /// Lays out header, operations, filters, strings.
+  std::string finish(protocol::SlotPlan header, const CompiledPolicy& policy) {
+    std::vector<std::uint64_t> filters = policy.zygote_filter;
+    filters.insert(filters.end(), policy.worker_filter.begin(), policy.worker_filter.end());
     const std::size_t mounts = sizeof header;
     const std::size_t program = mounts + pending_.size() * sizeof(MountOp);
-    const std::size_t strings = program + filter.size() * sizeof filter[0];
+    const std::size_t strings = program + filters.size() * sizeof filters[0];
     const auto base = static_cast<std::uint32_t>(strings);
     for (MountOp& op : pending_) {
       op.source += base;
@@ -52,15 +54,16 @@ class PlanWriter {
     header.overlay_directory += base;
     header.mounts = static_cast<std::uint32_t>(mounts);
     header.mounts_count = static_cast<std::uint32_t>(pending_.size());
-    header.filter = static_cast<std::uint32_t>(program);
-    header.filter_count = static_cast<std::uint32_t>(filter.size());
+    header.filters = static_cast<std::uint32_t>(program);
+    header.zygote_filter_count = static_cast<std::uint32_t>(policy.zygote_filter.size());
+    header.worker_filter_count = static_cast<std::uint32_t>(policy.worker_filter.size());
     header.size = static_cast<std::uint32_t>(strings + strings_.size());
     std::string bytes(header.size, '\0');
     std::memcpy(bytes.data(), &header, sizeof header);
     if (!pending_.empty())
       std::memcpy(bytes.data() + mounts, pending_.data(), pending_.size() * sizeof(MountOp));
-    if (!filter.empty())
-      std::memcpy(bytes.data() + program, filter.data(), filter.size() * sizeof filter[0]);
+    if (!filters.empty())
+      std::memcpy(bytes.data() + program, filters.data(), filters.size() * sizeof filters[0]);
     std::memcpy(bytes.data() + strings, strings_.data(), strings_.size());
     return bytes;
   }
@@ -185,7 +188,7 @@ std::string encode_slot_plan(const Profile& profile, const CompiledPolicy& polic
   header.without = without;
   if (!profile.share_inodes && (without & protocol::kWithoutOwnInodes) == 0)
     header.overlay_directory = writer.text(overlay_directory);
-  return writer.finish(header, policy.instructions);
+  return writer.finish(header, policy);
 }
 
 std::optional<MountTexts> mount_texts(int plan_fd, int index) {

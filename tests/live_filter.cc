@@ -111,15 +111,15 @@ std::int64_t enter(const Call& call, std::uint64_t turn) {
 
 class Child {
  public:
-  Child(std::span<const std::uint64_t> filter, bool listener, Floor floor,
-        std::span<const Call> calls, Shared& shared)
-      : filter_(filter), listener_(listener), floor_(floor), calls_(calls), shared_(shared) {}
+  Child(const Filters& filters, bool listener, Floor floor, std::span<const Call> calls,
+        Shared& shared)
+      : filters_(filters), listener_(listener), floor_(floor), calls_(calls), shared_(shared) {}
 
   /// Ends by a trap: the one way that needs no call.
   [[noreturn]] void run() const {
     prepare();
     if (floor_ != Floor::kNone) load_floor();
-    load_filter();
+    load_filters();
     for (std::uint64_t i = 0; i < calls_.size(); ++i) {
       shared_.results[i] = enter(calls_[i], i);
       shared_.done = i + 1;
@@ -157,16 +157,19 @@ class Child {
                           BPF_STMT(BPF_RET | BPF_K, answer)};
     require(load({4, code}, 0) == 0);
   }
-  void load_filter() const {
-    const sock_fprog program{
-        static_cast<unsigned short>(filter_.size()),
-        reinterpret_cast<sock_filter*>(const_cast<std::uint64_t*>(filter_.data()))};
-    const long loaded = load(program, listener_ ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
-    require(loaded >= 0);
-    if (listener_) shared_.listener_fd = static_cast<int>(loaded);
+  void load_filters() const {
+    for (const std::vector<std::uint64_t>& filter : filters_) {
+      const sock_fprog program{
+          static_cast<unsigned short>(filter.size()),
+          reinterpret_cast<sock_filter*>(const_cast<std::uint64_t*>(filter.data()))};
+      const bool listens = listener_ && &filter == &filters_.back();
+      const long loaded = load(program, listens ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
+      require(loaded >= 0);
+      if (listens) shared_.listener_fd = static_cast<int>(loaded);
+    }
   }
 
-  std::span<const std::uint64_t> filter_;
+  const Filters& filters_;
   bool listener_;
   Floor floor_;
   std::span<const Call> calls_;
@@ -221,7 +224,7 @@ bool passes_every_filter(const Call& call) {
          (call.number == kUretprobe || call.number == kUprobe);
 }
 
-std::string live_answers(std::span<const std::uint64_t> filter, bool listener, Floor floor,
+std::string live_answers(const Filters& filters, bool listener, Floor floor,
                          std::span<const Call> calls, std::vector<LiveAnswer>& answers) {
   for (const Call& call : calls)
     HATCHERY_CHECK(static_cast<std::uint32_t>(call.args[3]) != kCookie);
@@ -232,7 +235,7 @@ std::string live_answers(std::span<const std::uint64_t> filter, bool listener, F
   const std::unique_ptr<Shared, Unmap> shared(static_cast<Shared*>(mapped), Unmap{size});
   shared->listener_fd = -1;
   const pid_t child = ::fork();
-  if (child == 0) Child(filter, listener, floor, calls, *shared).run();
+  if (child == 0) Child(filters, listener, floor, calls, *shared).run();
   HATCHERY_CHECK(child > 0);
   const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   HATCHERY_CHECK(pidfd.valid());
@@ -258,14 +261,14 @@ std::string live_answers(std::span<const std::uint64_t> filter, bool listener, F
   return {};
 }
 
-std::string live_policy(std::span<const std::uint64_t> filter, bool listener,
-                        std::span<const Call> calls, std::vector<std::uint32_t>& answers) {
+std::string live_policy(const Filters& filters, bool listener, std::span<const Call> calls,
+                        std::vector<std::uint32_t>& answers) {
   answers.assign(calls.size(), SECCOMP_RET_KILL_PROCESS);
   std::vector<LiveAnswer> over_errno;
   std::vector<LiveAnswer> over_trace;
   // Over the errno floor nothing is notified, but the listener is the filter's all the same.
-  std::string error = live_answers(filter, listener, Floor::kErrno, calls, over_errno);
-  if (error.empty()) error = live_answers(filter, listener, Floor::kTrace, calls, over_trace);
+  std::string error = live_answers(filters, listener, Floor::kErrno, calls, over_errno);
+  if (error.empty()) error = live_answers(filters, listener, Floor::kTrace, calls, over_trace);
   if (!error.empty()) return error;
   for (std::size_t i = 0; i < calls.size(); ++i) {
     const std::int64_t result = over_errno[i].result;

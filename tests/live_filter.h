@@ -1,5 +1,5 @@
-// LiveFilter: asks the kernel itself what a loaded seccomp filter answers, without the call being
-// made. The filter is loaded as it is, none of its instructions changed.
+// LiveFilter: asks the kernel itself what loaded seccomp filters answer, without the call being
+// made. They are loaded as they are, none of their instructions changed.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +24,14 @@ enum class Floor : std::uint8_t {
   kNone,
 };
 
+/// Loaded one after the other.
+using Filters = std::vector<std::vector<std::uint64_t>>;
+
 /// How a call came back.
 struct LiveAnswer {
   /// What the kernel returned: 0 or more, or a negative errno; kFloorErrno for the floor's.
   std::int64_t result = 0;
-  /// The filter's listener was told of exactly this call: number, architecture and arguments.
+  /// The last filter's listener was told of exactly this call: number, architecture and arguments.
   bool notified = false;
 };
 inline constexpr std::int64_t kFloorErrno = 4001;
@@ -38,15 +41,15 @@ inline constexpr std::int64_t kFloorErrno = 4001;
 /// other is ENXIO, so a job has nothing of them; but there is no answer of a filter to be compared.
 bool passes_every_filter(const Call& call);
 
-/// Makes each call in a child under `filter` (an unprivileged one, should the kernel let one
-/// through). An error text, or "" with an answer for each call. `listener`: the filter notifies.
+/// Makes each call in a child under `filters` (an unprivileged one, should the kernel let one
+/// through). An error text, or "" with an answer for each call. `listener`: the last one notifies.
 /// The calls are of one architecture; those of i386 need missing_feature("ia32") to be "".
-std::string live_answers(std::span<const std::uint64_t> filter, bool listener, Floor floor,
+std::string live_answers(const Filters& filters, bool listener, Floor floor,
                          std::span<const Call> calls, std::vector<LiveAnswer>& answers);
 
 /// What seccomp(2) calls the kernel's answer, as table_answer() gives it: from a run over each of
 /// the two floors.
-std::string live_policy(std::span<const std::uint64_t> filter, bool listener,
-                        std::span<const Call> calls, std::vector<std::uint32_t>& answers);
+std::string live_policy(const Filters& filters, bool listener, std::span<const Call> calls,
+                        std::vector<std::uint32_t>& answers);
 
 }  // namespace hatchery::testing

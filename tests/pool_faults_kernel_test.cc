@@ -75,13 +75,13 @@ INSTANTIATE_TEST_SUITE_P(
                       Step::kSlotMakeDevice, Step::kSlotMakeSymlink, Step::kSlotWriteFile,
                       Step::kSlotPivotRoot, Step::kSlotRootReadOnly, Step::kSlotSetHostname,
                       Step::kSlotLoopbackUp, Step::kSlotForbidUserNamespaces,
-                      Step::kSlotSnapshotNetwork, Step::kSlotSharePage, Step::kSlotOwnInodes,
-                      Step::kResetTmpfs, Step::kResetPids, Step::kResetSendDirectory,
-                      Step::kWorkerClone, Step::kWorkerOomScore, Step::kWorkerCgroupNamespace,
-                      Step::kWorkerSession, Step::kWorkerDescriptors, Step::kWorkerSignals,
-                      Step::kWorkerDropBounding, Step::kWorkerIds, Step::kWorkerClearCapabilities,
-                      Step::kWorkerNoNewPrivileges, Step::kWorkerDumpable, Step::kWorkerFilter,
-                      Step::kWorkerSendReady),
+                      Step::kSlotSnapshotNetwork, Step::kSlotSharePage, Step::kSlotFilter,
+                      Step::kSlotOwnInodes, Step::kResetTmpfs, Step::kResetPids,
+                      Step::kResetSendDirectory, Step::kWorkerClone, Step::kWorkerOomScore,
+                      Step::kWorkerCgroupNamespace, Step::kWorkerSession, Step::kWorkerDescriptors,
+                      Step::kWorkerSignals, Step::kWorkerDropBounding, Step::kWorkerIds,
+                      Step::kWorkerClearCapabilities, Step::kWorkerNoNewPrivileges,
+                      Step::kWorkerDumpable, Step::kWorkerFilter, Step::kWorkerSendReady),
     test_name);
 
 class JobFaults : public PoolFaults {};

@@ -43,11 +43,23 @@ struct Range {
 /// Two calls whose arguments matter are never alike: what follows may look at the number again.
 bool alike(const FilterStop& a, const FilterStop& b) { return a.result && a.result == b.result; }
 
+/// The calls that a filter decides; all others it allows.
+struct Part {
+  std::span<const std::uint32_t> numbers = {};
+  bool all_but = true;  ///< All but the numbers, other architectures' calls among them.
+
+  bool has(std::uint32_t number) const {
+    return std::binary_search(numbers.begin(), numbers.end(), number) != all_but;
+  }
+};
+
 class Shrinker {
  public:
-  Shrinker(std::span<const std::uint64_t> filter, std::uint32_t native) : native_(native) {
+  Shrinker(std::span<const std::uint64_t> filter, std::uint32_t native, Part part)
+      : native_(native), part_(part) {
     for (const std::uint64_t word : filter) filter_.push_back(unpack_instruction(word));
     words_ = filter;
+    for (const std::uint32_t number : part.numbers) starts_.insert({number, number + 1});
   }
   std::optional<std::vector<std::uint64_t>> run();
 
@@ -72,6 +84,7 @@ class Shrinker {
   std::size_t target(const FilterStop& stop, std::uint32_t number);
 
   std::uint32_t native_;
+  Part part_;
   std::span<const std::uint64_t> words_;
   std::vector<sock_filter> filter_;
   /// Bounds at which an answer can change.
@@ -107,7 +120,8 @@ bool Shrinker::has_known_shape() {
 bool Shrinker::find_ranges() {
   std::optional<std::uint32_t> foreign;
   for (const std::uint32_t start : starts_) {
-    const FilterStop stop = run_filter_without_arguments(words_, native_, start);
+    const FilterStop stop = part_.has(start) ? run_filter_without_arguments(words_, native_, start)
+                                             : FilterStop{.result = SECCOMP_RET_ALLOW};
     if (ranges_.empty() || !alike(ranges_.back().stop, stop)) ranges_.push_back({start, stop});
     for (const std::uint32_t architecture : starts_) {
       if (architecture == native_) continue;
@@ -116,7 +130,7 @@ bool Shrinker::find_ranges() {
       foreign = other.result;
     }
   }
-  foreign_answer_ = foreign.value_or(SECCOMP_RET_KILL_PROCESS);
+  foreign_answer_ = part_.all_but ? foreign.value_or(SECCOMP_RET_KILL_PROCESS) : SECCOMP_RET_ALLOW;
   return foreign.has_value();
 }
 
@@ -237,9 +251,23 @@ std::optional<std::vector<std::uint64_t>> Shrinker::run() {
 
 std::vector<std::uint64_t> shrink_filter(std::span<const std::uint64_t> filter,
                                          std::uint32_t native) {
-  std::optional<std::vector<std::uint64_t>> smaller = Shrinker(filter, native).run();
+  std::optional<std::vector<std::uint64_t>> smaller = Shrinker(filter, native, {}).run();
   if (smaller && smaller->size() < filter.size()) return *std::move(smaller);
   return {filter.begin(), filter.end()};
+}
+
+std::optional<SplitFilter> split_filter(std::span<const std::uint64_t> filter, std::uint32_t native,
+                                        std::span<const std::uint32_t> chosen) {
+  for (const std::uint64_t word : filter) {
+    const sock_filter code = unpack_instruction(word);
+    if (is_return(code) && code.k == SECCOMP_RET_USER_NOTIF) return std::nullopt;
+  }
+  std::optional<std::vector<std::uint64_t>> rest =
+      Shrinker(filter, native, {.numbers = chosen, .all_but = true}).run();
+  std::optional<std::vector<std::uint64_t>> own =
+      Shrinker(filter, native, {.numbers = chosen, .all_but = false}).run();
+  if (!rest || !own) return std::nullopt;
+  return SplitFilter{.rest = *std::move(rest), .chosen = *std::move(own)};
 }
 
 }  // namespace hatchery

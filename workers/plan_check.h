@@ -36,8 +36,10 @@ inline int broken_rule(const protocol::SlotPlan* plan, std::size_t mapped_size) 
   if (bytes[mapped_size - 1] != '\0' || plan->hostname >= mapped_size ||
       plan->root_directory >= mapped_size)
     return 2;
-  if (plan->filter_count > BPF_MAXINSNS || plan->filter % alignof(std::uint64_t) != 0 ||
-      !is_inside(plan->filter, plan->filter_count, sizeof(sock_filter), mapped_size))
+  if (plan->zygote_filter_count > BPF_MAXINSNS || plan->worker_filter_count > BPF_MAXINSNS ||
+      plan->filters % alignof(std::uint64_t) != 0 ||
+      !is_inside(plan->filters, plan->zygote_filter_count + plan->worker_filter_count,
+                 sizeof(sock_filter), mapped_size))
     return 3;
   if (plan->mounts_count > kMountsMax || plan->mounts % alignof(protocol::MountOp) != 0 ||
       !is_inside(plan->mounts, plan->mounts_count, sizeof(protocol::MountOp), mapped_size))

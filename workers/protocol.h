@@ -105,8 +105,10 @@ struct SlotPlan {
   std::uint32_t size;  ///< of the whole plan
   std::uint32_t mounts;
   std::uint32_t mounts_count;
-  std::uint32_t filter;        ///< offset of struct sock_filter[filter_count], 8-aligned
-  std::uint32_t filter_count;  ///< 0: no filter (tests' controls only)
+  /// Offset, 8-aligned, of the struct sock_filter of two filters: the zygote's, then the worker's.
+  std::uint32_t filters;
+  std::uint32_t zygote_filter_count;  ///< 0: none.
+  std::uint32_t worker_filter_count;
   std::uint32_t hostname;
   std::uint32_t root_directory;  ///< "" or a host directory that becomes the root
   std::uint64_t tmp_bytes;
@@ -115,13 +117,14 @@ struct SlotPlan {
   std::uint64_t tmpfs_inodes;
   std::uint32_t network_host;  ///< 1: stay in the host's network namespace
   std::uint32_t time_namespace;
-  std::uint32_t filter_listener;  ///< 1: SECCOMP_FILTER_FLAG_NEW_LISTENER, sent with Parked
-  std::uint32_t filter_late;      ///< 1: load after the plan has come
-  std::uint32_t without;  ///< Protection bits left out: tests' controls only, 0 in production
+  std::uint32_t
+      filter_listener;  ///< 1: the worker's with SECCOMP_FILTER_FLAG_NEW_LISTENER, sent with Parked
+  std::uint32_t filter_late;  ///< 1: the worker's is loaded after the plan has come
+  std::uint32_t without;      ///< Protection bits left out: tests' controls only, 0 in production
   /// "" or where the launcher finds its empty directories: read-only binds get inodes of their own.
   std::uint32_t overlay_directory;
 };
-static_assert(sizeof(SlotPlan) == 88);
+static_assert(sizeof(SlotPlan) == 96);
 
 // ---- launcher
 // --------------------------------------------------------------------------------------

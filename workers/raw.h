@@ -3,7 +3,9 @@
 #pragma once
 
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -33,6 +35,12 @@ inline protocol::Failure failed(Step step, int index = -1) noexcept {
 }
 
 inline long clone3(clone_args& args) noexcept { return ::syscall(SYS_clone3, &args, sizeof args); }
+
+/// `flags`: SECCOMP_FILTER_FLAG_NEW_LISTENER returns the listener.
+inline long load_filter(const sock_filter* filter, std::uint32_t count, unsigned flags) noexcept {
+  const sock_fprog program{static_cast<unsigned short>(count), const_cast<sock_filter*>(filter)};
+  return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+}
 
 /// Writes a whole short text to a path below `dir_fd`.
 inline int write_file(int dir_fd, const char* path, const char* text, std::size_t size) noexcept {

@@ -45,8 +45,11 @@ struct SlotSetup {
   const protocol::MountOp* mounts() const noexcept {
     return reinterpret_cast<const protocol::MountOp*>(text(plan->mounts));
   }
-  const sock_filter* filter() const noexcept {
-    return reinterpret_cast<const sock_filter*>(text(plan->filter));
+  const sock_filter* zygote_filter() const noexcept {
+    return reinterpret_cast<const sock_filter*>(text(plan->filters));
+  }
+  const sock_filter* worker_filter() const noexcept {
+    return zygote_filter() + plan->zygote_filter_count;
   }
   bool without(protocol::Protection protection) const noexcept {
     return (plan->without & protection) != 0;

@@ -1,9 +1,13 @@
 #include "workers/syscall_policy.h"
 
 #include <linux/audit.h>
+#include <net/if.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,8 +16,12 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <iterator>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
+#include <span>
 #include <utility>
 
 #include "core/fd.h"
@@ -62,6 +70,31 @@ constexpr std::array kWorkerCalls{
     SYS_dup2,         SYS_open,
 #endif
 };
+
+/// A call of zygote or worker once the zygote's filter is loaded; `args` where they are the same
+/// each time.
+struct OwnCall {
+  long number;
+  std::array<std::optional<std::uint64_t>, 4> args = {};
+};
+constexpr std::array kOwnCalls{
+    // Between jobs.
+    OwnCall{SYS_mount}, OwnCall{SYS_umount2}, OwnCall{SYS_listxattr}, OwnCall{SYS_newfstatat},
+    OwnCall{SYS_fstat}, OwnCall{SYS_statx}, OwnCall{SYS_pread64}, OwnCall{SYS_pwrite64},
+    OwnCall{SYS_unshare}, OwnCall{SYS_clone3}, OwnCall{SYS_wait4}, OwnCall{SYS_kill},
+    OwnCall{SYS_socket, {AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0}},
+    OwnCall{SYS_ioctl, {std::nullopt, SIOCSIFFLAGS}}, OwnCall{SYS_clock_gettime, {CLOCK_MONOTONIC}},
+    // A worker before it is parked.
+    OwnCall{SYS_prctl, {PR_SET_DUMPABLE, 0}}, OwnCall{SYS_prctl, {PR_SET_DUMPABLE, 1}},
+    OwnCall{SYS_prctl, {PR_SET_NO_NEW_PRIVS, 1, 0, 0}}, OwnCall{SYS_setsid},
+    OwnCall{SYS_rt_sigprocmask}, OwnCall{SYS_pidfd_open}, OwnCall{SYS_setresgid},
+    OwnCall{SYS_setresuid}, OwnCall{SYS_capset}, OwnCall{SYS_seccomp, {SECCOMP_SET_MODE_FILTER, 0}},
+    // And then; see kWorkerCalls, too.
+    OwnCall{SYS_ioctl, {0, TIOCSCTTY, 0}},
+    OwnCall{SYS_mmap, {0, std::nullopt, PROT_READ | PROT_WRITE, MAP_PRIVATE}},
+    OwnCall{SYS_prlimit64, {0, RLIMIT_FSIZE}}, OwnCall{SYS_prlimit64, {0, RLIMIT_STACK}},
+    OwnCall{SYS_prlimit64, {0, RLIMIT_AS}}, OwnCall{SYS_prlimit64, {0, RLIMIT_DATA}},
+    OwnCall{SYS_prlimit64, {0, RLIMIT_NOFILE}}};
 
 // What a plan has a worker set, with prlimit64.
 constexpr std::array<std::uint64_t, 4> kWorkerRlimits{RLIMIT_FSIZE, RLIMIT_STACK, RLIMIT_AS,
@@ -330,6 +363,41 @@ Result<std::vector<std::uint64_t>> Compiler::run() {
   return program;
 }
 
+/// Whether a filter lets the call pass, unlogged, whatever its other arguments are.
+bool lets_pass(std::span<const std::uint64_t> filter, std::uint32_t native, const OwnCall& own) {
+  for (const std::uint64_t other :
+       std::to_array<std::uint64_t>({0, 1, 200, 0x7fff'ffff'f000, ~std::uint64_t{0}})) {
+    seccomp_data call{};
+    call.nr = static_cast<int>(own.number);
+    call.arch = native;
+    std::fill(std::begin(call.args), std::end(call.args), other);
+    for (std::size_t i = 0; i < own.args.size(); ++i)
+      if (own.args[i]) call.args[i] = *own.args[i];
+    if (run_filter(filter, call) != SECCOMP_RET_ALLOW) return false;
+  }
+  return true;
+}
+
+/// The zygote's filter must let all pass that zygote and worker call; what the policy thinks of
+/// that is the worker's filter's to say.
+void split(CompiledPolicy& compiled, std::uint32_t native) {
+  std::set<std::uint32_t> workers_to_decide;
+  const auto look_at = [&](const OwnCall& own) {
+    if (!lets_pass(compiled.instructions, native, own))
+      workers_to_decide.insert(static_cast<std::uint32_t>(own.number));
+  };
+  for (const OwnCall& own : kOwnCalls) look_at(own);
+  for (const long number : kWorkerCalls) look_at({number});
+  const std::vector<std::uint32_t> numbers(workers_to_decide.begin(), workers_to_decide.end());
+  std::optional<SplitFilter> parts = split_filter(compiled.instructions, native, numbers);
+  if (parts) {
+    compiled.zygote_filter = std::move(parts->rest);
+    compiled.worker_filter = std::move(parts->chosen);
+  } else {
+    compiled.worker_filter = compiled.instructions;
+  }
+}
+
 }  // namespace
 
 Result<CompiledPolicy> compile_syscall_policy(const SyscallPolicy& policy) {
@@ -377,6 +445,7 @@ Result<CompiledPolicy> compile_syscall_policy(const SyscallPolicy& policy) {
     const std::uint32_t result = run_filter(compiled.instructions, call);
     if (result != SECCOMP_RET_ALLOW && result != SECCOMP_RET_LOG) compiled.loads_before_job = false;
   }
+  split(compiled, native);
   return compiled;
 }
 

@@ -56,6 +56,12 @@ struct SyscallPolicy {
 /// A filter ready for seccomp(2): an array of 8-byte struct sock_filter.
 struct CompiledPolicy {
   std::vector<std::uint64_t> instructions;
+  /// The same in two, since loading costs by the instruction: zygote_filter is loaded once, by the
+  /// zygote, and inherited by its workers; it allows all that zygote and worker themselves still
+  /// call. worker_filter, loaded by each worker, refuses what a job must not call of that. Empty
+  /// and all of it where the policy can't be split.
+  std::vector<std::uint64_t> zygote_filter = {};
+  std::vector<std::uint64_t> worker_filter = {};
   /// True when some action is kKill: the worker must make a listener for the pool.
   bool needs_listener = false;
   /// True when the calls that a parked worker makes after its filter are all allowed whatever their

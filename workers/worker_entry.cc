@@ -139,12 +139,10 @@ void Worker::drop_privileges() const noexcept {
 }
 
 void Worker::load_filter() noexcept {
-  if (context_.plan->filter_count == 0 || without(protocol::kWithoutFilter)) return;
-  sock_fprog program{static_cast<unsigned short>(context_.plan->filter_count),
-                     const_cast<sock_filter*>(context_.filter)};
-  const unsigned long flags =
-      context_.plan->filter_listener != 0 ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
-  const long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+  if (context_.plan->worker_filter_count == 0 || without(protocol::kWithoutFilter)) return;
+  const unsigned flags =
+      context_.plan->filter_listener != 0 ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0U;
+  const long result = raw::load_filter(context_.filter, context_.plan->worker_filter_count, flags);
   check(Step::kWorkerFilter, result);
   if (flags != 0) parked_fds_[3] = static_cast<int>(result);
 }

@@ -79,6 +79,7 @@ class Zygote {
   Failure become_root() const noexcept;
   Failure set_rlimits() const noexcept;
   Failure drop_bounding_set() const noexcept;
+  Failure load_filter() const noexcept;
   Failure share_page() noexcept;
   Failure reset(bool first) noexcept;
   Failure reset_network(bool first) noexcept;
@@ -162,6 +163,17 @@ Failure Zygote::drop_bounding_set() const noexcept {
   }
 }
 
+Failure Zygote::load_filter() const noexcept {
+  // Its workers inherit it, which costs nothing, and add what it lets pass for the zygote's sake:
+  // see CompiledPolicy.
+  if (setup_.plan->zygote_filter_count == 0 || setup_.without(protocol::kWithoutFilter))
+    return kDone;
+  if (setup_.injected(Step::kSlotFilter) ||
+      raw::load_filter(setup_.zygote_filter(), setup_.plan->zygote_filter_count, 0) < 0)
+    return failed(Step::kSlotFilter);
+  return kDone;
+}
+
 Failure Zygote::share_page() noexcept {
   void* page = ::mmap(nullptr, sizeof(protocol::SharedPage), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -169,7 +181,7 @@ Failure Zygote::share_page() noexcept {
     return failed(Step::kSlotSharePage);
   page_ = static_cast<protocol::SharedPage*>(page);
   worker_context_.plan = setup_.plan;
-  worker_context_.filter = setup_.filter();
+  worker_context_.filter = setup_.worker_filter();
   worker_context_.page = page_;
   worker_context_.socket_fd = context_.socket_fd;
   worker_context_.proc_fd = setup_.proc_fd;
@@ -284,6 +296,7 @@ void Zygote::run() noexcept {
   require(set_rlimits());
   require(drop_bounding_set());
   require(share_page());
+  require(load_filter());
   for (bool first = true;; first = false) {
     const std::int64_t started_ns = raw::monotonic_ns();
     require(reset(first));

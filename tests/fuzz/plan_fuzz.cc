@@ -38,9 +38,10 @@ void slot_plan(std::uint8_t choice, const std::uint8_t* data, std::size_t size) 
   const auto* bytes = reinterpret_cast<const char*>(plan);
   read_text(bytes + plan->hostname);
   read_text(bytes + plan->root_directory);
-  const auto* filter = reinterpret_cast<const sock_filter*>(bytes + plan->filter);
+  const auto* filter = reinterpret_cast<const sock_filter*>(bytes + plan->filters);
   std::uint32_t sum = 0;
-  for (std::uint32_t i = 0; i < plan->filter_count; ++i) sum += filter[i].k;
+  const std::uint32_t count = plan->zygote_filter_count + plan->worker_filter_count;
+  for (std::uint32_t i = 0; i < count; ++i) sum += filter[i].k;
   const auto* mounts = reinterpret_cast<const protocol::MountOp*>(bytes + plan->mounts);
   for (std::uint32_t i = 0; i < plan->mounts_count; ++i) {
     read_text(bytes + mounts[i].source);
