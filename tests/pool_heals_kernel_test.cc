@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -95,6 +96,50 @@ class PoolHeals : public PoolTest {
     }
   }
 };
+
+/// On a host that leaves programs dumpable when they change their ids (fs.suid_dumpable = 1,
+/// proc(5)); elsewhere that change alone hides the worker.
+class ParkedWorker : public PoolHeals {
+ protected:
+  static constexpr const char* kSetting = "/proc/sys/fs/suid_dumpable";
+  void SetUp() override {
+    PoolHeals::SetUp();
+    if (IsSkipped()) return;
+    std::ifstream(kSetting) >> kept_;
+    EXPECT_TRUE(std::ofstream(kSetting) << 1 << std::flush);
+  }
+  void TearDown() override {
+    if (kept_ >= 0) {
+      EXPECT_TRUE(std::ofstream(kSetting) << kept_ << std::flush);
+    }
+    PoolHeals::TearDown();
+  }
+  /// Whether /proc/PID of the parked worker belongs to the worker's own user, who then may read its
+  /// memory; if not, it is its user namespace's root's (proc(5)).
+  bool is_its_users() {
+    while (pool().stats().slots_ready == 0) ::sched_yield();
+    const std::vector<pid_t> both = processes_named("hatchery-zygote");
+    EXPECT_EQ(both.size(), 2U);
+    const std::string worker = "/proc/" + std::to_string(both.empty() ? 0 : both.back());
+    struct stat owner {};
+    EXPECT_EQ(::stat((worker + "/environ").c_str(), &owner), 0);
+    std::ifstream status(worker + "/status");
+    for (std::string line; std::getline(status, line);)
+      if (line.starts_with("Uid:")) return std::stoul(line.substr(4)) == owner.st_uid;
+    ADD_FAILURE() << "the worker is gone";
+    return true;
+  }
+
+ private:
+  int kept_ = -1;
+};
+
+TEST_F(ParkedWorker, CanNotBeLookedIntoByItsUser) { EXPECT_FALSE(is_its_users()); }
+
+TEST_F(ParkedWorker, CanBeLookedIntoWhereItIsLeftDumpable) {
+  config.testing_without = protocol::kWithoutUndumpable;
+  EXPECT_TRUE(is_its_users());
+}
 
 TEST_F(PoolHeals, AZygoteThatIsKilledWhileItsJobRunsIsReplacedAndTheJobReportedOnce) {
   const Held held;

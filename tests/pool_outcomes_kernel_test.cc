@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 
 #include "pool/limits.h"
 #include "tests/pool_fixture.h"
@@ -279,6 +281,29 @@ TEST_F(PoolOutcomes, ARefusedCallThatKillsIsForbiddenSyscallWithNumberAndName) {
   const Report next = run_shell("echo next");
   EXPECT_EQ(next.outcome, Outcome::kAccepted) << describe(next);
   EXPECT_FALSE(next.forbidden_syscall);
+}
+
+TEST_F(PoolOutcomes, APolicyIsOfJobsAloneTheSlotStillDoesWhatItRefuses) {
+  // All that a zygote does between jobs, and a worker before its own, but for what /bin/true needs.
+  const std::string directory = make_temporary_directory();
+  const std::string path = directory + "/policy.json";
+  std::ofstream(path) << R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [
+      "mount", "umount2", "unshare", "clone3", "wait4", "kill", "pwrite64", "listxattr", "socket",
+      "ioctl", "setsid", "setresuid", "setresgid", "capset", "prctl", "seccomp", "pidfd_open",
+      "rt_sigprocmask", "recvmsg", "sendmsg", "umask", "chdir", "dup3", "fcntl"],
+      "action": "SCMP_ACT_ERRNO", "errnoRet": 77}]})";
+  profile().seccomp_policy = path;
+  profile().slots_max = 1;
+  for (int i = 0; i < 3; ++i) {
+    JobSpec spec{.args = {"/bin/true"}};
+    spec.files_in.push_back({.path = "dirty", .source = FileIn::Bytes{"x"}});
+    const Report report = run(spec);
+    EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
+  }
+  EXPECT_EQ(pool().stats().slots_replaced, 0U);
+  const Report refused = run_shell("umask 0; cd /tmp");
+  EXPECT_EQ(refused.outcome, Outcome::kNonzeroExit) << describe(refused);
+  std::filesystem::remove_all(directory);
 }
 
 TEST_F(PoolOutcomes, ACancelledJobSaysSoWhetherItWaitedOrRan) {
