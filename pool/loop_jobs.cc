@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/check.h"
 #include "pool/file_transfer.h"
 #include "pool/loop.h"
 #include "pool/outcome.h"
@@ -123,7 +124,8 @@ void Loop::drain_collector(Slot* slot, Job& job, Collector& collector) {
   for (int reads = 0; !collector.at_end && (slot == nullptr || reads < kDrainReadsMax); ++reads) {
     const ssize_t got = ::read(collector.pipe.get(), part, sizeof part);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return;  // EAGAIN: empty for now.
+    if (got < 0 && errno == EAGAIN) return;  // Empty for now.
+    HATCHERY_CHECK(got >= 0);
     if (got == 0) {
       collector.at_end = true;
       return;

@@ -227,7 +227,8 @@ void Loop::hand_over(Slot& slot, Job& job) {
   slot.apply(SlotEvent::kHandedOver);
   ++running_;
   job.handed_over = true;
-  for (const auto& collector : job.collectors) listen_to_collector(slot, job, *collector);
+  for (const auto& collector : job.collectors)
+    if (collector->pipe.valid()) listen_to_collector(slot, job, *collector);
   if (job.listener.valid()) {
     job.notified = std::make_unique<Completion>([this, &slot, &job](int result) {
       if (result > 0 && (result & POLLIN) != 0 && slot.job == &job) on_forbidden(slot, job);

@@ -56,7 +56,9 @@ Attack burns(const std::string& name, std::string source, std::string does, JobS
           .answer = "time limit",
           .layer = "CPU time of the job's cgroup",
           .job = std::move(job),
-          .gets = Ends(Outcome::kTimeLimit),
+          // Long before the wall limit of a minute, which would end it, too.
+          .gets = Both(Ends(Outcome::kTimeLimit),
+                       Truly([](const Report& report) { return report.cpu_time < seconds(30); })),
           .control = endless ? endless_without_cpu_limit() : without_cpu_limit(Outcome::kAccepted),
           // What thousands of processes leave to be freed late may cost it.
           .may_cost_the_slot = vforks};

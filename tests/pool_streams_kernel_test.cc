@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -279,6 +280,22 @@ TEST_F(PoolStreams, AFileCollectorIsAFileForTheJob) {
   spec.fds[1] = FileCollectorStream{.path = "out"};
   spec.fds[2] = SameAsStream{1};
   EXPECT_EQ(output_of(expect_accepted(run(std::move(spec))), "out"), "Xbcdef\nmore\n");
+}
+
+TEST_F(PoolStreams, AFileCollectorKeepsNobodyBusyWhileItsJobSleeps) {
+  JobSpec spec = shell("sleep 0.5");
+  spec.fds[1] = FileCollectorStream{.path = "out"};
+  const auto cpu_time = [] {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return seconds(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           std::chrono::microseconds(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+  };
+  pool();
+  const auto before = cpu_time();
+  const Report report = run(spec);
+  EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
+  EXPECT_LT(cpu_time() - before, milliseconds(250)) << "the pool's thread waits for nothing";
 }
 
 TEST_F(PoolStreams, AFileCollectorTakesItsCapAndTheJobGoesOn) {
