@@ -31,7 +31,8 @@ Way go_judge_way(const PeerPlaces& places) {
   }
   // The program has the host's path: go-judge mounts what its own configuration says.
   way.make = [address = *address, server](const Program& program, unsigned in_flight) {
-    return make_run_client("go-judge", address, program.args, in_flight, server);
+    return make_http_client("go-judge", address, run_message(address, program.args), in_flight,
+                            server);
   };
   const Result<std::unique_ptr<Runner>> tried = way.make(program_named("dynamic_true"), 1);
   if (!tried) way.refusal = "does not run /bin/true here: " + error_text(tried.error());

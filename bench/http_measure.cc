@@ -1,5 +1,5 @@
 // What HTTP adds: a job through `hatchery serve` beside the same job through the library, both with
-// collected outputs, with one in flight and with all cores busy.
+// collected outputs, with one in flight and with all cores busy; and a request that runs nothing.
 #include "bench/pool_runner.h"
 #include "bench/run_client.h"
 #include "bench/server_runner.h"
@@ -13,8 +13,9 @@ constexpr unsigned kBusy = 8;
 /// What the client's request says, as the library has it.
 void collect_outputs(JobSpec& job) {
   job.fds[0] = BytesStream{""};
-  job.fds[1] = CollectorStream{.name = "stdout", .bytes_max = kCollectedBytesMax};
-  job.fds[2] = CollectorStream{.name = "stderr", .bytes_max = kCollectedBytesMax};
+  for (const auto& [fd, name] : {std::pair{1, "stdout"}, std::pair{2, "stderr"}})
+    job.fds[fd] =
+        FileCollectorStream{.path = name, .bytes_max = kCollectedBytesMax, .named = false};
 }
 
 Way library_way(const std::string& cgroup_parent) {
@@ -36,12 +37,14 @@ void measure(Bench& bench, unsigned in_flight, const TurnPlan& plan) {
   const Program program = program_named("dynamic_true");
   const Way library = library_way(bench.group.path());
   const Way server = server_way(bench.group.path());
-  std::vector<Lane> lanes = make_lanes(bench, "http", program, in_flight, {&library, &server});
+  const Way request = request_way(bench.group.path());
+  std::vector<Lane> lanes =
+      make_lanes(bench, "http", program, in_flight, {&library, &server, &request});
   run_turns(bench, lanes, plan);
   const Lane* base = lane_named(lanes, library.name);
   for (const Lane& lane : lanes) {
     if (lane.trouble) continue;
-    const bool compared = base != nullptr && base != &lane;
+    const bool compared = base != nullptr && lane.name == server.name;
     Row row{.measure = "http",
             .program = program.name,
             .way = lane.name,
@@ -58,7 +61,7 @@ void measure(Bench& bench, unsigned in_flight, const TurnPlan& plan) {
         row.add(figure + "_more_us", compare(lane.latency_us, base->latency_us, quantile_of(at),
                                              Comparison::kDifference));
     }
-    add_cpu(row, lane, base);
+    add_cpu(row, lane, compared ? base : nullptr);
     bench.results.add(std::move(row));
   }
   add_troubles(bench, "http", program.name, lanes);

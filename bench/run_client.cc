@@ -60,8 +60,7 @@ class Connection {
     return answer_.ends_with("0\r\n\r\n");  // Chunked.
   }
 
-  /// The API answers with a status for each command.
-  bool accepted() const { return answer_.find(R"("Accepted")") != std::string::npos; }
+  bool has(const std::string& text) const { return answer_.find(text) != std::string::npos; }
   const std::string& answer() const noexcept { return answer_; }
 
  private:
@@ -82,7 +81,13 @@ class Connection {
   std::string answer_;
 };
 
-std::string request_of(const HttpAddress& address, const std::vector<std::string>& args) {
+}  // namespace
+
+HttpMessage health_message(const HttpAddress& address) {
+  return {"GET /healthz HTTP/1.1\r\nHost: " + address.host + "\r\n\r\n", "200 OK"};
+}
+
+HttpMessage run_message(const HttpAddress& address, const std::vector<std::string>& args) {
   namespace json = boost::json;
   const std::vector<std::string> environment = job_environment();
   const json::object command = {
@@ -96,19 +101,23 @@ std::string request_of(const HttpAddress& address, const std::vector<std::string
       {"memoryLimit", 512 << 20},
       {"procLimit", 128}};
   const std::string body = json::serialize(json::object{{"cmd", json::array{command}}});
-  return "POST /run HTTP/1.1\r\nHost: " + address.host +
-         "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
-         "\r\n\r\n" + body;
+  // The API answers with a status for each command.
+  return {"POST /run HTTP/1.1\r\nHost: " + address.host +
+              "\r\nContent-Type: application/json\r\nContent-Length: " +
+              std::to_string(body.size()) + "\r\n\r\n" + body,
+          R"("Accepted")"};
 }
 
-class RunClient : public Runner {
+namespace {
+
+class HttpClient : public Runner {
  public:
-  RunClient(std::string name, std::vector<Connection> connections, std::string request,
-            std::shared_ptr<SpawnedServer> server)
+  HttpClient(std::string name, std::vector<Connection> connections, HttpMessage message,
+             std::shared_ptr<SpawnedServer> server)
       : name_(std::move(name)),
         server_(std::move(server)),
         connections_(std::move(connections)),
-        request_(std::move(request)) {}
+        message_(std::move(message)) {}
 
   Result<void> run(unsigned count, std::vector<double>& latency_us) override {
     unsigned started = 0;
@@ -118,7 +127,7 @@ class RunClient : public Runner {
     for (std::size_t i = 0; i < connections_.size(); ++i) {
       polled.push_back({.fd = connections_[i].fd(), .events = POLLIN, .revents = 0});
       starts[i] = Clock::now();
-      if (started < count && !connections_[i].send(request_)) return gone();
+      if (started < count && !connections_[i].send(message_.text)) return gone();
       if (started < count) ++started;
     }
     while (ended < count) {
@@ -126,12 +135,12 @@ class RunClient : public Runner {
       for (std::size_t i = 0; i < polled.size(); ++i) {
         if (polled[i].revents == 0 || !connections_[i].receive()) continue;
         if (connections_.size() == 1) latency_us.push_back(micros(Clock::now() - starts[i]));
-        if (!connections_[i].accepted())
-          return failure(name_, "a job was not accepted: " + connections_[i].answer());
+        if (!connections_[i].has(message_.good))
+          return failure(name_, "a request went wrong: " + connections_[i].answer());
         ++ended;
         if (started == count) continue;
         starts[i] = Clock::now();
-        if (!connections_[i].send(request_)) return gone();
+        if (!connections_[i].send(message_.text)) return gone();
         ++started;
       }
     }
@@ -144,7 +153,7 @@ class RunClient : public Runner {
   std::string name_;
   std::shared_ptr<SpawnedServer> server_;
   std::vector<Connection> connections_;
-  std::string request_;
+  HttpMessage message_;
 };
 
 }  // namespace
@@ -185,10 +194,10 @@ SpawnedServer::~SpawnedServer() {
   ::waitpid(pid_, nullptr, 0);
 }
 
-Result<std::unique_ptr<Runner>> make_run_client(const std::string& name, const HttpAddress& address,
-                                                const std::vector<std::string>& args,
-                                                unsigned in_flight,
-                                                std::shared_ptr<SpawnedServer> server) {
+Result<std::unique_ptr<Runner>> make_http_client(const std::string& name,
+                                                 const HttpAddress& address, HttpMessage message,
+                                                 unsigned in_flight,
+                                                 std::shared_ptr<SpawnedServer> server) {
   std::vector<Connection> connections;
   for (unsigned i = 0; i < in_flight; ++i) {
     UniqueFd socket = connect_to(address);
@@ -197,8 +206,8 @@ Result<std::unique_ptr<Runner>> make_run_client(const std::string& name, const H
                      "start the server there");
     connections.emplace_back(std::move(socket));
   }
-  auto client = std::make_unique<RunClient>(name, std::move(connections), request_of(address, args),
-                                            std::move(server));
+  auto client = std::make_unique<HttpClient>(name, std::move(connections), std::move(message),
+                                             std::move(server));
   std::vector<double> latency_us;
   HATCHERY_TRY(client->run(1, latency_us));
   return std::unique_ptr<Runner>(std::move(client));

@@ -40,11 +40,21 @@ class SpawnedServer {
 /// Both outputs of a job are collected, up to so many bytes.
 inline constexpr unsigned kCollectedBytesMax = 10'240;
 
-/// A runner of `args` by the server at `address`. Runs one job, so that an error has its words.
+/// What is sent again and again.
+struct HttpMessage {
+  std::string text;
+  std::string good;  ///< In the answer, unless something went wrong.
+};
+/// POST /run of one command.
+HttpMessage run_message(const HttpAddress& address, const std::vector<std::string>& args);
+/// GET /healthz: a request that has nothing done.
+HttpMessage health_message(const HttpAddress& address);
+
+/// A runner that sends the message to `address`: once at first, so that an error has its words.
 /// `server` is held as long as the runner; null for one that is somebody else's.
-Result<std::unique_ptr<Runner>> make_run_client(const std::string& name, const HttpAddress& address,
-                                                const std::vector<std::string>& args,
-                                                unsigned in_flight,
-                                                std::shared_ptr<SpawnedServer> server);
+Result<std::unique_ptr<Runner>> make_http_client(const std::string& name,
+                                                 const HttpAddress& address, HttpMessage message,
+                                                 unsigned in_flight,
+                                                 std::shared_ptr<SpawnedServer> server);
 
 }  // namespace hatchery::bench

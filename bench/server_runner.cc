@@ -8,8 +8,10 @@
 namespace hatchery::bench {
 namespace {
 
-Result<std::unique_ptr<Runner>> make_runner(const Program& program, unsigned in_flight,
-                                            const std::string& cgroup_parent) {
+/// `message` of the server's address.
+Result<std::unique_ptr<Runner>> make_runner(
+    const std::string& name, unsigned in_flight, const std::string& cgroup_parent,
+    const std::function<HttpMessage(const HttpAddress&)>& message) {
   const TemporaryDirectory directory;
   const std::string config = directory.path() + "/pool.toml";
   const PoolConfig pool = pool_config({.in_flight = in_flight, .cgroup_parent = cgroup_parent});
@@ -19,7 +21,7 @@ Result<std::unique_ptr<Runner>> make_runner(const Program& program, unsigned in_
       std::vector<std::string>{hatchery_command(), "serve", "--silent", "--config", config,
                                "--http-addr", address.host + ":" + address.port},
       address);
-  return make_run_client("server", address, program.args_inside, in_flight, std::move(server));
+  return make_http_client(name, address, message(address), in_flight, std::move(server));
 }
 
 }  // namespace
@@ -30,7 +32,19 @@ Way server_way(const std::string& cgroup_parent) {
              .what = "POST /run of `hatchery serve` on kept connections, both outputs collected",
              .version = first_line_of({hatchery_command(), "--version"}),
              .make = [cgroup_parent](const Program& program, unsigned in_flight) {
-               return make_runner(program, in_flight, cgroup_parent);
+               return make_runner("server", in_flight, cgroup_parent,
+                                  [&](const HttpAddress& address) {
+                                    return run_message(address, program.args_inside);
+                                  });
+             }};
+}
+
+Way request_way(const std::string& cgroup_parent) {
+  return Way{.name = "request",
+             .kind = WayKind::kFloor,
+             .what = "GET /healthz of `hatchery serve` on kept connections",
+             .make = [cgroup_parent](const Program&, unsigned in_flight) {
+               return make_runner("request", in_flight, cgroup_parent, health_message);
              }};
 }
 

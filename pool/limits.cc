@@ -234,7 +234,8 @@ std::uint32_t reachable_cpus(const Limits& limits) {
     const Result<std::vector<std::uint32_t>> cpus = parse_cpu_set(*limits.cpu_set);
     if (cpus) return static_cast<std::uint32_t>(cpus->size());
   }
-  const long online = ::sysconf(_SC_NPROCESSORS_ONLN);
+  // Looked up once: a file of /sys is read for it, and CPUs are seldom plugged in.
+  static const long online = ::sysconf(_SC_NPROCESSORS_CONF);
   return online < 1 ? usable_cpus() : std::max(static_cast<std::uint32_t>(online), usable_cpus());
 }
 

@@ -92,6 +92,13 @@ class HttpConnection final : public Connection,
               [self = shared_from_this(), work = std::move(work)] { work(); });
   }
 
+  /// At once where the caller is on the strand.
+  void dispatch(std::function<void()> work) {
+    if (shared_->stopped) return;
+    net::dispatch(socket_.get_executor(),
+                  [self = shared_from_this(), work = std::move(work)] { work(); });
+  }
+
   // For the application's handles; on the strand.
   void respond(HttpResponse response) {
     if (ended_ || !busy_) return;
@@ -252,7 +259,7 @@ class HttpConnection final : public Connection,
 
   void read_body() {
     if (parser_->is_done()) return hand_over();
-    if (!part_) part_ = std::make_unique<std::array<char, kPart>>();
+    if (!part_) part_ = std::make_unique_for_overwrite<std::array<char, kPart>>();
     parser_->get().body().data = part_->data();
     parser_->get().body().size = part_->size();
     expire_in(shared_->config.progress_ms);
@@ -384,7 +391,7 @@ class HttpConnection final : public Connection,
     linger();
   }
   void linger() {
-    if (!part_) part_ = std::make_unique<std::array<char, kPart>>();
+    if (!part_) part_ = std::make_unique_for_overwrite<std::array<char, kPart>>();
     socket_.async_read_some(net::buffer(*part_),
                             [self = shared_from_this()](beast::error_code error, std::size_t) {
                               if (error) return self->end();
@@ -438,7 +445,7 @@ inline ExchangeOfConnection::~ExchangeOfConnection() {
 inline void ExchangeOfConnection::reply(HttpResponse response) {
   if (answered_.exchange(true)) return;
   auto shared = std::make_shared<HttpResponse>(std::move(response));
-  connection_->post(
+  connection_->dispatch(
       [connection = connection_.get(), shared] { connection->respond(std::move(*shared)); });
 }
 

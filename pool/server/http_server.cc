@@ -178,11 +178,11 @@ Result<std::unique_ptr<HttpServer>> HttpServer::create(HttpServerConfig config,
                                                        HttpHandler& handler) {
   auto impl = std::make_unique<Impl>(std::move(config), handler);
   HATCHERY_TRY(impl->listen());
-  impl->start();
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 
 std::vector<std::string> HttpServer::addresses() const { return impl_->addresses_; }
+void HttpServer::start() { impl_->start(); }
 void HttpServer::drain() { impl_->drain(); }
 void HttpServer::stop() { impl_->stop(); }
 void HttpServer::post(std::function<void()> work) { impl_->post(std::move(work)); }

@@ -38,9 +38,11 @@ struct HttpServerConfig {
 
 class HttpServer {
  public:
-  /// Binds and starts its threads. `handler` outlives the server. Errors: kListen names the
-  /// address.
+  /// Binds: whoever connects waits for start(). `handler` outlives the server. Errors: kListen
+  /// names the address.
   static Result<std::unique_ptr<HttpServer>> create(HttpServerConfig config, HttpHandler& handler);
+  /// Once: starts its threads, which call the handler.
+  void start();
   /// As stop().
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;

@@ -131,21 +131,22 @@ class Server::Impl final : public HttpHandler {
     http_ = *std::move(http);
     for (const std::string& address : http_->addresses()) local_ &= is_local_address(address);
     if (local_ && config_.hosts.empty()) config_.hosts = {"localhost"};
+    if (!config_.monitor.empty()) {
+      HttpServerConfig monitor = config_.http;
+      monitor.listen = {config_.monitor};
+      monitor.threads = 1;
+      monitor.connections_max = 256;
+      Result<std::unique_ptr<HttpServer>> second = HttpServer::create(monitor, monitor_handler_);
+      if (!second) return std::move(second).error();
+      monitor_ = *std::move(second);
+      monitor_->start();
+    }
     janitor_ = std::thread([this] { keep_house(); });
-    ready_ = true;
-    if (config_.monitor.empty()) return {};
-    HttpServerConfig monitor = config_.http;
-    monitor.listen = {config_.monitor};
-    monitor.threads = 1;
-    monitor.connections_max = 256;
-    Result<std::unique_ptr<HttpServer>> second = HttpServer::create(monitor, monitor_handler_);
-    if (!second) return std::move(second).error();
-    monitor_ = *std::move(second);
+    http_->start();
     return {};
   }
 
   Beginning begin(const HttpRequest& head) override {
-    if (!ready_) return refused(text_response(503, "starting\n"));
     // No browser reaches a Unix socket.
     if (auto why =
             head.peer == "unix" ? std::nullopt : stranger(head, config_.origins, config_.hosts))
@@ -334,7 +335,6 @@ class Server::Impl final : public HttpHandler {
   std::atomic<std::size_t> under_way_{0};
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<HttpServer> monitor_;
-  std::atomic<bool> ready_{false};
   std::atomic<bool> draining_{false};
   bool local_ = true;
   std::mutex mutex_;
