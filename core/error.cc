@@ -85,6 +85,7 @@ const char* find_step_name(Step step) noexcept {
     case Step::kWorkerRlimit: return "worker: set rlimit";
     case Step::kWorkerLabel: return "worker: set SELinux label";
     case Step::kWorkerChangeDirectory: return "worker: change directory";
+    case Step::kWorkerAffinity: return "worker: set CPU affinity";
     case Step::kWorkerExec: return "worker: execute command";
     case Step::kOpenInput: return "open input";
     case Step::kCopyIn: return "copy file in";

@@ -90,6 +90,7 @@ enum class Step : std::uint16_t {
   kWorkerRlimit,
   kWorkerLabel,
   kWorkerChangeDirectory,
+  kWorkerAffinity,
   kWorkerExec,
   // A job's streams and files, done by the pool.
   kOpenInput = 160,

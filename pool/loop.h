@@ -24,6 +24,7 @@
 #include "pool/file_store.h"
 #include "pool/host_state.h"
 #include "pool/launcher_link.h"
+#include "pool/limits.h"
 #include "pool/outcome.h"
 #include "pool/porter.h"
 #include "pool/scheduler.h"
@@ -109,7 +110,7 @@ class Loop {
   void start_slots();
   void start_slots(std::size_t profile);
   void start_slot(std::size_t profile);
-  Result<void> pin_slot(Slot& slot);
+  Result<void> place_slot(Slot& slot);
   Result<void> prepare_slot(Slot& slot, protocol::StartSlot& message, UniqueFd& theirs);
   void slot_start_failed(Slot& slot, Error error);
   void listen_to_slot(Slot& slot);
@@ -176,7 +177,8 @@ class Loop {
 
   std::vector<ProfileState> profiles_;
   std::map<std::uint32_t, std::unique_ptr<Slot>> slots_;
-  std::map<std::uint32_t, std::uint32_t> pinned_;  ///< Slots on each CPU that has one.
+  const std::vector<std::uint32_t> usable_cpus_ = usable_cpu_numbers();
+  std::map<std::uint32_t, std::uint32_t> at_home_;  ///< Slots on each CPU that has one.
   std::uint32_t next_slot_ = 0;
   std::size_t next_fault_ = 0;
   std::vector<Slot*> dead_;

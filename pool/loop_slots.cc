@@ -165,14 +165,16 @@ void Loop::start_slots(std::size_t profile) {
     start_slot(profile);
 }
 
-Result<void> Loop::pin_slot(Slot& slot) {
-  const std::vector<std::uint32_t>& cpus = profiles_[slot.profile].pin_cpus;
+Result<void> Loop::place_slot(Slot& slot) {
+  const std::vector<std::uint32_t>& pins = profiles_[slot.profile].pin_cpus;
+  const std::vector<std::uint32_t>& cpus = pins.empty() ? usable_cpus_ : pins;
   if (cpus.empty()) return {};
   // Of those with the fewest slots the first: round robin, also after some were replaced.
   slot.cpu = *std::min_element(cpus.begin(), cpus.end(), [this](std::uint32_t a, std::uint32_t b) {
-    return pinned_[a] < pinned_[b];
+    return at_home_[a] < at_home_[b];
   });
-  ++pinned_[*slot.cpu];
+  ++at_home_[*slot.cpu];
+  if (pins.empty()) return {};
   return slot.cgroup->pin(*slot.cpu);
 }
 
@@ -184,7 +186,7 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
                                                  slot.lease.uid, cgroup_files_);
   if (!cgroup) return std::move(cgroup).error();
   slot.cgroup.emplace(*std::move(cgroup));
-  HATCHERY_TRY(pin_slot(slot));
+  HATCHERY_TRY(place_slot(slot));
   const std::string& type = profiles_[slot.profile].profile->selinux_type;
   if (!type.empty()) {
     Result<std::uint32_t> pair = host_->lease_categories();
@@ -204,6 +206,7 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
   theirs = UniqueFd(pair[1]);
   message.slot = slot.number;
   message.host_uid = slot.lease.uid;
+  if (slot.cpu) message.home_cpu = static_cast<std::int32_t>(*slot.cpu);
   if (next_fault_ < setup_.config.testing_faults.size()) {
     message.fault_step = setup_.config.testing_faults[next_fault_].step;
     message.fault_errnum = setup_.config.testing_faults[next_fault_].errnum;
@@ -435,7 +438,7 @@ void Loop::forget_dead_slots() {
     if (slot->lease.uid != 0 && !slot->given_up) host_->release_uid(slot->lease);
     if (slot->categories && !slot->given_up) host_->release_categories(*slot->categories);
     if (slot->due_ns != 0) due_.erase({slot->due_ns, slot});
-    if (slot->cpu) --pinned_[*slot->cpu];
+    if (slot->cpu) --at_home_[*slot->cpu];
     --total_count_;
     slots_.erase(slot->number);
   }

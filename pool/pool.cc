@@ -42,12 +42,13 @@ Result<CompiledPolicy> compile_policy(const Profile& profile) {
   }
   Result<CompiledPolicy> compiled = compile_syscall_policy(policy);
   if (compiled && compiled->needs_listener && !compiled->loads_before_job)
-    return Error{.step = Step::kCompilePolicy,
-                 .object = profile.seccomp_policy,
-                 .detail = "kills for some calls, but refuses one that the worker itself needs",
-                 .remedy =
-                     "allow recvmsg, sendmsg, dup2, fcntl, close_range, prlimit64, mmap, chdir, "
-                     "umask, openat, write, clock_gettime, execveat and exit_group"};
+    return Error{
+        .step = Step::kCompilePolicy,
+        .object = profile.seccomp_policy,
+        .detail = "kills for some calls, but refuses one that the worker itself needs",
+        .remedy =
+            "allow recvmsg, sendmsg, dup2, fcntl, close_range, prlimit64, mmap, chdir, "
+            "umask, openat, write, clock_gettime, sched_setaffinity, execveat and exit_group"};
   return compiled;
 }
 

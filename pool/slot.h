@@ -43,7 +43,7 @@ struct Slot {
   std::string exec_context;  ///< SELinux, "" for none.
   /// The number of its pair of SELinux categories.
   std::optional<std::uint32_t> categories;
-  std::optional<std::uint32_t> cpu;  ///< That it is pinned to.
+  std::optional<std::uint32_t> cpu;  ///< Its zygote's home, and its jobs' where slots are pinned.
 
   Job* job = nullptr;
   bool ever_ready = false;

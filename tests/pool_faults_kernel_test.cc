@@ -102,7 +102,7 @@ TEST_P(JobFaults, AJobWhoseWorkerFailsIsAnInternalErrorAndTheNextIsFine) {
 INSTANTIATE_TEST_SUITE_P(Step, JobFaults,
                          ::testing::Values(Step::kWorkerReceivePlan, Step::kWorkerPlanBounds,
                                            Step::kWorkerUmask, Step::kWorkerCloseDescriptors,
-                                           Step::kWorkerRlimit),
+                                           Step::kWorkerRlimit, Step::kWorkerAffinity),
                          test_name);
 
 class CommandFaults : public PoolFaults {};

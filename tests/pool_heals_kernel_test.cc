@@ -10,7 +10,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 
+#include "pool/limits.h"
 #include "tests/pool_fixture.h"
 #include "tests/process.h"
 #include "workers/protocol.h"
@@ -96,6 +98,25 @@ class PoolHeals : public PoolTest {
     }
   }
 };
+
+TEST_F(PoolHeals, AZygoteStaysOnItsHomeCpuAndItsJobsHaveAll) {
+  const auto allowed = [](const std::string& process) {
+    std::ifstream status("/proc/" + process + "/status");
+    for (std::string line; std::getline(status, line);)
+      if (line.starts_with("Cpus_allowed_list:")) return line.substr(19);
+    return std::string();
+  };
+  profile().slots_min = profile().slots_max = 2;
+  const Report report = run_shell("grep Cpus_allowed_list /proc/self/status");
+  EXPECT_EQ(output_of(report), "Cpus_allowed_list:\t" + allowed("self") + "\n");
+  while (pool().stats().slots_ready < 2) ::sched_yield();
+  // Two zygotes and their workers, by turns on the CPUs that there are.
+  std::map<std::string, int> homes;
+  for (const pid_t pid : processes_named("hatchery-zygote")) ++homes[allowed(std::to_string(pid))];
+  const std::size_t cpus = usable_cpu_numbers().size();
+  ASSERT_EQ(homes.size(), std::min<std::size_t>(cpus, 2));
+  for (const auto& [home, count] : homes) EXPECT_EQ(count, cpus == 1 ? 4 : 2) << home;
+}
 
 /// On a host that leaves programs dumpable when they change their ids (fs.suid_dumpable = 1,
 /// proc(5)); elsewhere that change alone hides the worker.

@@ -69,6 +69,7 @@ Failure Launch::map_plan() noexcept {
   context_.setup.plan = plan;
   context_.setup.fault_step = start_.fault_step;
   context_.setup.fault_errnum = start_.fault_errnum;
+  context_.home_cpu = start_.home_cpu;
   std::memcpy(context_.setup.file_context, start_.file_context, sizeof start_.file_context);
   context_.setup.file_context[sizeof start_.file_context - 1] = '\0';
   return kDone;

@@ -61,13 +61,19 @@ constexpr std::array kNewCalls{NewCall{"cachestat", 451},         NewCall{"fchmo
 
 // What a worker still calls once its filter is loaded, until the job's program runs.
 constexpr std::array kWorkerCalls{
-    SYS_read,         SYS_write,          SYS_recvmsg,      SYS_sendmsg, SYS_dup3,
-    SYS_fcntl,        SYS_close,          SYS_close_range,  SYS_munmap,  SYS_chdir,
-    SYS_execve,       SYS_execveat,       SYS_exit_group,   SYS_exit,    SYS_umask,
-    SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_openat,  SYS_getpid,
-    SYS_futex,
+    SYS_read,           SYS_write,
+    SYS_recvmsg,        SYS_sendmsg,
+    SYS_dup3,           SYS_fcntl,
+    SYS_close,          SYS_close_range,
+    SYS_munmap,         SYS_chdir,
+    SYS_execve,         SYS_execveat,
+    SYS_exit_group,     SYS_exit,
+    SYS_umask,          SYS_rt_sigaction,
+    SYS_rt_sigprocmask, SYS_rt_sigreturn,
+    SYS_openat,         SYS_getpid,
+    SYS_futex,          SYS_sched_setaffinity,
 #ifdef SYS_dup2
-    SYS_dup2,         SYS_open,
+    SYS_dup2,           SYS_open,
 #endif
 };
 

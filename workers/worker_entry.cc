@@ -45,6 +45,7 @@ class Worker {
   void place_descriptors() noexcept;
   void set_rlimits() const noexcept;
   void set_label() const noexcept;
+  void leave_home_cpu() const noexcept;
   [[noreturn]] void execute() const noexcept;
 
   const WorkerContext& context_;
@@ -239,6 +240,12 @@ void Worker::set_label() const noexcept {
   check(Step::kWorkerLabel, ::write(label_fd_, label, size) == static_cast<ssize_t>(size) ? 0 : -1);
 }
 
+void Worker::leave_home_cpu() const noexcept {
+  if (context_.cpus_size == 0) return;
+  check(Step::kWorkerAffinity,
+        ::syscall(SYS_sched_setaffinity, 0, context_.cpus_size, context_.cpus));
+}
+
 void Worker::execute() const noexcept {
   auto* const paths = reinterpret_cast<char**>(body_ + job_.paths);
   auto* const argv = reinterpret_cast<char**>(body_ + job_.argv);
@@ -285,6 +292,7 @@ void Worker::run() noexcept {
     check(Step::kWorkerSession, ::syscall(SYS_ioctl, 0, TIOCSCTTY, 0), 1);
   set_label();
   check(Step::kWorkerChangeDirectory, ::chdir(body_ + job_.working_directory));
+  leave_home_cpu();
   if (context_.plan->filter_late != 0) load_filter();
   if (context_.fault_step == static_cast<std::uint32_t>(Step::kWorkerExec))
     fail(Step::kWorkerExec, context_.fault_errnum);

@@ -26,6 +26,9 @@ struct WorkerContext {
   /// kInlinePlanBytes, zeroed; the plan is relocated in place.
   char* body = nullptr;
   std::int64_t reset_ns = 0;
+  /// The job's CPUs, as sched_setaffinity(2) takes them; 0 bytes: those that the worker has.
+  const char* cpus = nullptr;
+  std::size_t cpus_size = 0;
 };
 
 /// Ends in execveat, or in _exit with the failure in the shared page.

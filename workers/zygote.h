@@ -13,6 +13,7 @@ struct ZygoteContext {
   /// The job's v2 cgroup, for CLONE_INTO_CGROUP; −1 on a host without v2: then the worker inherits
   /// the zygote's v1 groups at birth.
   int job_cgroup_fd = -1;
+  int home_cpu = -1;  ///< protocol::StartSlot
   /// End of file: the launcher has mapped ids and joined cgroups, one byte says that it succeeded.
   int go_fd = -1;
 };
