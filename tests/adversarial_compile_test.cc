@@ -138,7 +138,7 @@ HATCHERY_ATTACKS(Compile) {
                          {.source = HATCHERY_SOURCE_DIR, .target = HATCHERY_SOURCE_DIR});
                    },
                    Prints(Not(HasSubstr("No such file"))))},
-              "#include \"" HATCHERY_SOURCE_DIR "/README.md\"", "-fsyntax-only"),
+              "#include \"" HATCHERY_SOURCE_DIR "/LICENSE\"", "-fsyntax-only"),
       compile({.name = "AssemblerIncludesShadow",
                .source = "G109",
                .does = "embeds /etc/shadow by .incbin",

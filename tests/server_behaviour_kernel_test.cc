@@ -269,17 +269,20 @@ std::vector<json::object> logged(const std::string& log, const std::string& key)
 }
 
 TEST_F(ServerBehaviour, TheLogAsJsonHasEachRequestAndJob) {
-  arguments = {"--log-format", "json"};
+  arguments = {"--log-format", "json", "--origin", "https://judge.example"};
   EXPECT_EQ(text_at(run_cmd(shell("exit 3")), "status"), "Nonzero Exit Status");
   EXPECT_EQ(client().get("/a\"b\xff").status, 404);
+  EXPECT_EQ(client().request("GET", "/version", "", {{"Origin", "https://evil.example"}}).status,
+            403);
   server().kill(SIGTERM);
   const std::string log = server().wait().err;
   const std::vector<json::object> requests = logged(log, "request");
-  ASSERT_EQ(requests.size(), 2U) << log;
+  ASSERT_EQ(requests.size(), 3U) << log;
   EXPECT_EQ(text_at(requests[0], "method"), "POST");
   EXPECT_EQ(text_at(requests[0], "path"), "/run");
   EXPECT_EQ(number_at(requests[0], "status"), 200U);
   EXPECT_EQ(text_at(requests[1], "path"), "/a\"b\xef\xbf\xbd");
+  EXPECT_EQ(number_at(requests[2], "status"), 403U);
   const std::vector<json::object> jobs = logged(log, "job");
   ASSERT_EQ(jobs.size(), 1U) << log;
   EXPECT_EQ(text_at(jobs[0], "outcome"), "nonzero exit");

@@ -265,12 +265,22 @@ long Zygote::clone_worker() noexcept {
 
 Ended Zygote::reap(long worker) noexcept {
   Ended ended;
+  // Whether there may be others of the job, and none was killed yet.
+  bool look = false;
   for (;;) {
     int status = 0;
     rusage usage{};
-    const pid_t reaped = ::wait4(-1, &status, __WALL, &usage);
+    const pid_t reaped = ::wait4(-1, &status, look ? __WALL | WNOHANG : __WALL, &usage);
     if (reaped < 0 && errno == EINTR) continue;
-    if (reaped < 0) break;  // ECHILD: nothing of the job is left.
+    // ECHILD: nothing of the job is left, since all that lose their parent become the zygote's.
+    if (reaped < 0) break;
+    if (reaped == 0) {
+      // All others of the pid namespace, atomically: a process that is being killed can't fork
+      // (kill(2)). Not for nothing: the kernel looks at each process of the host.
+      ::kill(-1, SIGKILL);
+      look = false;
+      continue;
+    }
     ended.user_us += usage.ru_utime.tv_sec * 1'000'000LL + usage.ru_utime.tv_usec;
     ended.system_us += usage.ru_stime.tv_sec * 1'000'000LL + usage.ru_stime.tv_usec;
     ended.minor_faults += static_cast<std::uint64_t>(usage.ru_minflt);
@@ -280,12 +290,8 @@ Ended Zygote::reap(long worker) noexcept {
     if (reaped != worker) continue;
     ended.exited_ns = raw::monotonic_ns();
     ended.wait_status = status;
-    // All others of the pid namespace, atomically: a process that is being killed can't fork
-    // (kill(2)).
-    if (!setup_.without(protocol::kWithoutKillAll))
-      ::kill(-1, SIGKILL);
-    else
-      break;
+    if (setup_.without(protocol::kWithoutKillAll)) break;
+    look = true;
   }
   ended.ended_ns = raw::monotonic_ns();
   ended.phase = page_->phase;

@@ -24,6 +24,21 @@ namespace {
 constexpr std::size_t kLoggedPathMax = 256;
 constexpr auto kAnswersGone = std::chrono::milliseconds(20);
 
+void log_request(const EventLog& log, const HttpRequest& request, int status, double seconds,
+                 const std::string& client) {
+  if (!log.wants(EventLevel::kInfo)) return;
+  const std::string path = utf8_or_replaced(request.path.substr(0, kLoggedPathMax));
+  const std::string method = utf8_or_replaced(request.method);
+  log.tell({EventLevel::kInfo,
+            method + " " + path + " " + std::to_string(status),
+            {{"request", boost::json::object{{"method", method},
+                                             {"path", path},
+                                             {"status", status},
+                                             {"ms", seconds * 1e3},
+                                             {"client", client},
+                                             {"peer", request.peer}}}}});
+}
+
 /// Counts what is under way and, with its status, what was answered; and tells the log of it.
 class CountedExchange final : public Exchange {
  public:
@@ -64,21 +79,7 @@ class CountedExchange final : public Exchange {
   void count(int status) {
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begun_;
     metrics_.count_request(route_, status, taken.count());
-    if (log_.wants(EventLevel::kInfo)) log(status, taken.count());
-  }
-
-  void log(int status, double seconds) const {
-    const HttpRequest& request = inner_->request();
-    const std::string path = utf8_or_replaced(request.path.substr(0, kLoggedPathMax));
-    const std::string method = utf8_or_replaced(request.method);
-    log_.tell({EventLevel::kInfo,
-               method + " " + path + " " + std::to_string(status),
-               {{"request", boost::json::object{{"method", method},
-                                                {"path", path},
-                                                {"status", status},
-                                                {"ms", seconds * 1e3},
-                                                {"client", client_},
-                                                {"peer", request.peer}}}}});
+    log_request(log_, inner_->request(), status, taken.count(), client_);
   }
 
   std::shared_ptr<Exchange> inner_;
@@ -150,14 +151,14 @@ class Server::Impl final : public HttpHandler {
     // No browser reaches a Unix socket.
     if (auto why =
             head.peer == "unix" ? std::nullopt : stranger(head, config_.origins, config_.hosts))
-      return refused(sentence(403, *why));
+      return refused(head, sentence(403, *why));
     const std::string& path = head.path;
     const bool is_open = path == "/version" || path == "/config" || path == "/healthz" ||
                          path == "/readyz" || page_of(path).has_value();
     ClientGate* const gate = gate_of(head);
-    if (!is_open && gate == nullptr) return refused({.status = 401, .content_type = ""});
+    if (!is_open && gate == nullptr) return refused(head, {.status = 401, .content_type = ""});
     if (draining_ && path != "/healthz" && path != "/readyz")
-      return refused(sentence(503, "worker is shutting down"));
+      return refused(head, sentence(503, "worker is shutting down"));
     Beginning beginning;
     if (head.upgrade && (path == "/ws" || path == "/stream")) {
       beginning.peer = path == "/ws" ? go_judge_.web_socket(*gate, head.peer)
@@ -261,7 +262,8 @@ class Server::Impl final : public HttpHandler {
     return nullptr;
   }
 
-  static Beginning refused(HttpResponse response) {
+  Beginning refused(const HttpRequest& head, HttpResponse response) const {
+    log_request(config_.log, head, response.status, 0, "");
     Beginning beginning;
     beginning.refusal = std::move(response);
     return beginning;
