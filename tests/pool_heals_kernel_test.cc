@@ -118,6 +118,13 @@ TEST_F(PoolHeals, AZygoteStaysOnItsHomeCpuAndItsJobsHaveAll) {
   for (const auto& [home, count] : homes) EXPECT_EQ(count, cpus == 1 ? 4 : 2) << home;
 }
 
+TEST_F(PoolHeals, AJobsUmaskIsNotThePools) {
+  const mode_t kept = ::umask(077);
+  const Report report = run_shell("umask");
+  ::umask(kept);
+  EXPECT_EQ(output_of(report), "0022\n");
+}
+
 /// On a host that leaves programs dumpable when they change their ids (fs.suid_dumpable = 1,
 /// proc(5)); elsewhere that change alone hides the worker.
 class ParkedWorker : public PoolHeals {
