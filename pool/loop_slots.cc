@@ -206,7 +206,9 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
   theirs = UniqueFd(pair[1]);
   message.slot = slot.number;
   message.host_uid = slot.lease.uid;
-  if (slot.cpu) message.home_cpu = static_cast<std::int32_t>(*slot.cpu);
+  // A pinned slot is at home by its cpuset, which a job's own may replace.
+  if (slot.cpu && profiles_[slot.profile].pin_cpus.empty())
+    message.home_cpu = static_cast<std::int32_t>(*slot.cpu);
   if (next_fault_ < setup_.config.testing_faults.size()) {
     message.fault_step = setup_.config.testing_faults[next_fault_].step;
     message.fault_errnum = setup_.config.testing_faults[next_fault_].errnum;
