@@ -1,10 +1,9 @@
-// A client of POST /run, go-judge's interface: on connections that are kept, as its own clients do
-// it; and a server that lives as long as somebody uses it.
+// A client of HTTP, above all of POST /run, go-judge's interface: on connections that are kept, as
+// its own clients do it; and a server that lives as long as somebody uses it.
 #pragma once
 
 #include <sys/types.h>
 
-#include <functional>
 #include <optional>
 
 #include "bench/way.h"
@@ -30,7 +29,6 @@ class SpawnedServer {
   ~SpawnedServer();
   SpawnedServer(const SpawnedServer&) = delete;
   SpawnedServer& operator=(const SpawnedServer&) = delete;
-  const HttpAddress& address() const noexcept { return address_; }
 
  private:
   HttpAddress address_;

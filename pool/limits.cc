@@ -16,6 +16,12 @@
 namespace hatchery {
 namespace {
 
+/// Looked up once: files of /sys are read for it, and CPUs are seldom plugged in. Below 1: unknown.
+long configured_cpus() {
+  static const long configured = ::sysconf(_SC_NPROCESSORS_CONF);
+  return configured;
+}
+
 constexpr std::uint64_t kMillisecond = 1'000'000;
 constexpr std::uint64_t kTenYears = 3650ULL * 24 * 3600 * 1000 * kMillisecond;
 constexpr std::uint64_t kMebi = 1ULL << 20;
@@ -102,7 +108,7 @@ Result<void> check_value(const LimitField& field, double value) {
 Result<void> check_value(const LimitField&, const std::string& value) {
   Result<std::vector<std::uint32_t>> cpus = parse_cpu_set(value);
   if (!cpus) return std::move(cpus).error();
-  const long configured = ::sysconf(_SC_NPROCESSORS_CONF);
+  const long configured = configured_cpus();
   if (configured < 1 || cpus->back() < static_cast<unsigned long>(configured)) return {};
   return wrong(quote(value) + " names CPU " + std::to_string(cpus->back()) +
                    ", which this machine doesn't have",
@@ -234,9 +240,9 @@ std::uint32_t reachable_cpus(const Limits& limits) {
     const Result<std::vector<std::uint32_t>> cpus = parse_cpu_set(*limits.cpu_set);
     if (cpus) return static_cast<std::uint32_t>(cpus->size());
   }
-  // Looked up once: a file of /sys is read for it, and CPUs are seldom plugged in.
-  static const long online = ::sysconf(_SC_NPROCESSORS_CONF);
-  return online < 1 ? usable_cpus() : std::max(static_cast<std::uint32_t>(online), usable_cpus());
+  const long configured = configured_cpus();
+  return configured < 1 ? usable_cpus()
+                        : std::max(static_cast<std::uint32_t>(configured), usable_cpus());
 }
 
 std::vector<std::uint32_t> usable_cpu_numbers() {

@@ -57,8 +57,8 @@ Result<void> set_limit_number(Limits& limits, const LimitField& field, std::uint
 /// memory_soft is not above memory. The error's object is `prefix` and the key.
 Result<void> check_limits(const Limits& limits, Step step, std::string_view prefix);
 
-/// CPUs that a job can come to use: those of its cpu_set, else all that are online, since it may
-/// call sched_setaffinity(2) whatever this process's own affinity is.
+/// CPUs that a job can come to use: those of its cpu_set, else all that this machine has, since it
+/// may call sched_setaffinity(2) whatever this process's own affinity is.
 std::uint32_t reachable_cpus(const Limits& limits);
 
 /// CPUs that this process may run on, at least 1.

@@ -226,6 +226,15 @@ TEST_F(ServerBehaviour, ATakenAddressIsToldAtTheStart) {
   EXPECT_THAT(second.err, HasSubstr(address()));
 }
 
+TEST_F(ServerBehaviour, AServerThatDoesNotStartLeavesNoSocket) {
+  const std::string path = scratch_ / "socket";
+  const ProcessResult second = run_process({HATCHERY_BINARY, "serve", "--http-addr", "unix:" + path,
+                                            "--enable-metrics", "--monitor-addr", address()});
+  EXPECT_EQ(second.status, 249);
+  EXPECT_THAT(second.err, HasSubstr("EADDRINUSE"));
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
 TEST_F(ServerBehaviour, AKilledZygoteIsAnInternalErrorOfThatRequestAlone) {
   const std::string body = json::serialize(json::object{
       {"cmd", json::array{cmd({"/bin/sleep", "86398"}, {{"clockLimit", 2'000'000'000'000}})}}});

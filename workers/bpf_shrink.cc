@@ -258,10 +258,6 @@ std::vector<std::uint64_t> shrink_filter(std::span<const std::uint64_t> filter,
 
 std::optional<SplitFilter> split_filter(std::span<const std::uint64_t> filter, std::uint32_t native,
                                         std::span<const std::uint32_t> chosen) {
-  for (const std::uint64_t word : filter) {
-    const sock_filter code = unpack_instruction(word);
-    if (is_return(code) && code.k == SECCOMP_RET_USER_NOTIF) return std::nullopt;
-  }
   std::optional<std::vector<std::uint64_t>> rest =
       Shrinker(filter, native, {.numbers = chosen, .all_but = true}).run();
   std::optional<std::vector<std::uint64_t>> own =

@@ -23,7 +23,7 @@ struct SplitFilter {
 };
 
 /// `chosen`: numbers of native calls, sorted. nullopt for a filter that comes back from
-/// shrink_filter() as it is, and for one that notifies: its listener is of one filter alone.
+/// shrink_filter() as it is. Not for one that notifies: a listener is of one filter alone.
 std::optional<SplitFilter> split_filter(std::span<const std::uint64_t> filter, std::uint32_t native,
                                         std::span<const std::uint32_t> chosen);
 

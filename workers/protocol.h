@@ -144,11 +144,10 @@ struct StartSlot {
   /// The zygote's, and each worker's until its job starts: between them a wake-up of another CPU
   /// costs more than all else. −1: any.
   std::int32_t home_cpu = -1;
-  std::uint32_t unused = 0;
   char file_context[kLabelBytes] =
       {};  ///< SELinux context of files on the slot's tmpfs, "" for none.
 };
-static_assert(sizeof(StartSlot) == 40 + kLabelBytes);
+static_assert(sizeof(StartSlot) == 36 + kLabelBytes);
 
 /// Descriptor: the zygote's pidfd, when failure.step is kNone.
 struct SlotStarted {

@@ -387,6 +387,8 @@ bool lets_pass(std::span<const std::uint64_t> filter, std::uint32_t native, cons
 /// The zygote's filter must let all pass that zygote and worker call; what the policy thinks of
 /// that is the worker's filter's to say.
 void split(CompiledPolicy& compiled, std::uint32_t native) {
+  compiled.worker_filter = compiled.instructions;
+  if (compiled.needs_listener) return;
   std::set<std::uint32_t> workers_to_decide;
   const auto look_at = [&](const OwnCall& own) {
     if (!lets_pass(compiled.instructions, native, own))
@@ -396,12 +398,9 @@ void split(CompiledPolicy& compiled, std::uint32_t native) {
   for (const long number : kWorkerCalls) look_at({number});
   const std::vector<std::uint32_t> numbers(workers_to_decide.begin(), workers_to_decide.end());
   std::optional<SplitFilter> parts = split_filter(compiled.instructions, native, numbers);
-  if (parts) {
-    compiled.zygote_filter = std::move(parts->rest);
-    compiled.worker_filter = std::move(parts->chosen);
-  } else {
-    compiled.worker_filter = compiled.instructions;
-  }
+  if (!parts) return;
+  compiled.zygote_filter = std::move(parts->rest);
+  compiled.worker_filter = std::move(parts->chosen);
 }
 
 }  // namespace

@@ -68,7 +68,7 @@ class HttpServer::Impl {
   }
 
   void stop() {
-    if (threads_.empty()) return;
+    if (stopping_) return;
     drain();
     stopping_ = true;
     for (const auto& connection : shared_->all()) connection->abort();
