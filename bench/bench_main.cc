@@ -9,6 +9,7 @@
 //   protections/pool, /kernel     what each protection costs
 //   queue/N, data/N               with N jobs waiting; with N bytes in and out
 //   http/in_flight                a job through `hatchery serve` beside one through the library
+//   http_sparse                   the same, one each 5 ms
 //
 // Google Benchmark selects and runs the measures, and with --benchmark_out writes their counters;
 // --json has all figures with their intervals.

@@ -276,7 +276,7 @@ void AttackTest::attack() {
   EXPECT_EQ(now.descriptors, before.descriptors);
   EXPECT_EQ(now.cgroups, before.cgroups);
   EXPECT_EQ(now.mounts, before.mounts);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(HATCHERY_SANITIZED)
   EXPECT_LT(resident_bytes(), resident + (64ULL << 20));
 #endif
   static_cast<void>(resident);

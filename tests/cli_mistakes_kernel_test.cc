@@ -219,7 +219,7 @@ TEST_F(JobCommand, OutputsOfAReportAreBoundedTogether) {
     EXPECT_TRUE(has(refused.out, part)) << part << refused.out;
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(HATCHERY_SANITIZED)
 
 // A sanitizer needs more address space than any machine has memory.
 TEST_F(JobCommand, JobWhoseOutputsFindNoMemoryIsAFileErrorAndTheNextOneRuns) {

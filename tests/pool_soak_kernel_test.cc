@@ -73,7 +73,7 @@ TEST_F(PoolSoak, ThousandsOfSmallJobsLeaveNothingBehind) {
   EXPECT_NEAR(static_cast<double>(after.descriptors), static_cast<double>(before.descriptors), 8);
   EXPECT_EQ(after.mounts, before.mounts);
   EXPECT_EQ(after.cgroups, before.cgroups);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(HATCHERY_SANITIZED)
   EXPECT_LT(resident_bytes(), resident + (4ULL << 20));
 #endif
   static_cast<void>(resident);

@@ -6,7 +6,7 @@
 namespace hatchery::testing {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(HATCHERY_SANITIZED)
 constexpr std::uint64_t kSanitizersShare = 10;
 #else
 constexpr std::uint64_t kSanitizersShare = 1;

@@ -458,7 +458,7 @@ inline std::shared_ptr<EventStream> ExchangeOfConnection::stream(HttpResponse he
 }
 
 inline void ExchangeOfConnection::on_disconnect(std::function<void()> gone) {
-  connection_->post([connection = connection_.get(), gone = std::move(gone)]() mutable {
+  connection_->dispatch([connection = connection_.get(), gone = std::move(gone)]() mutable {
     connection->set_gone(std::move(gone));
   });
 }
