@@ -6,12 +6,15 @@ Exit status 0 when every answer was right; else the first that was not is told."
 
 import asyncio
 import json
+import os
 import sys
 
 import requests
 import websockets
 
 BASE = sys.argv[1].rstrip("/")
+# As tests/slowness.h.
+SLOWNESS = int(os.environ.get("HATCHERY_TEST_SLOWNESS", "1"))
 SOURCE = "#include <iostream>\nint main() { long a, b; std::cin >> a >> b; std::cout << a + b << '\\n'; }\n"
 ASKER = "echo 20 22; read sum; [ $sum = 42 ]"
 
@@ -21,8 +24,8 @@ def command(args, files, **more):
         "args": args,
         "env": ["PATH=/usr/bin:/bin"],
         "files": files,
-        "cpuLimit": 10_000_000_000,
-        "clockLimit": 60_000_000_000,
+        "cpuLimit": 10_000_000_000 * SLOWNESS,
+        "clockLimit": 60_000_000_000 * SLOWNESS,
         "memoryLimit": 512 << 20,
         "procLimit": 50,
         **more,

@@ -3,6 +3,8 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "tests/slowness.h"
+
 namespace hatchery::testing {
 namespace {
 
@@ -83,8 +85,8 @@ json::object ServerTest::cmd(const std::vector<std::string>& args, const json::o
   for (const std::string& arg : args) list.push_back(json::string(arg));
   json::object object{{"args", std::move(list)},
                       {"env", {"PATH=/usr/bin:/bin"}},
-                      {"cpuLimit", 10'000'000'000},
-                      {"clockLimit", 60'000'000'000},
+                      {"cpuLimit", 10'000'000'000 * slowness()},
+                      {"clockLimit", 60'000'000'000 * slowness()},
                       {"memoryLimit", 256 << 20},
                       {"procLimit", 50},
                       {"files", json::array{json::object{{"content", ""}},
