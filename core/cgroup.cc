@@ -304,6 +304,7 @@ void SlotCgroup::open_knobs_v2(const CgroupHierarchy& hierarchy, const std::stri
   cpu_stat_v2_ = cpu_stat_.valid();
   job_procs_ = seldom(directory, "cgroup.procs", O_RDONLY);
   if (cpu_stat_v2_) cpu_procs_ = seldom(directory, "cgroup.procs", O_RDONLY);
+  if (watches_pressure_) watch_pressure();
   if (controllers.contains("memory")) {
     memory_v2_ = true;
     memory_max_ = seldom(directory, "memory.max", O_RDWR);
@@ -346,6 +347,14 @@ Result<void> SlotCgroup::pin(std::uint32_t cpu) {
   if (!cpu_set_.valid()) return lacks("cpuset", "pin_slots");
   cpu_set_default_ = std::to_string(cpu);
   return cpu_set_.write(cpu_set_default_);
+}
+
+void SlotCgroup::watch_pressure() {
+  watches_pressure_ = true;
+  if (job_path_.empty()) return;
+  cpu_pressure_ = each_job(job_path_, "cpu.pressure", O_RDONLY);
+  memory_pressure_ = each_job(job_path_, "memory.pressure", O_RDONLY);
+  io_pressure_ = each_job(job_path_, "io.pressure", O_RDONLY);
 }
 
 Result<void> SlotCgroup::apply_memory(std::uint64_t bytes, bool may_swap) {

@@ -80,6 +80,10 @@ struct CgroupFigures {
   std::optional<std::uint64_t> io_read_bytes = {};
   std::optional<std::uint64_t> io_write_bytes = {};
   std::optional<std::uint64_t> throttled_ns = {};
+  /// Only after watch_pressure(): see there.
+  std::optional<std::uint64_t> cpu_pressure_ns = {};
+  std::optional<std::uint64_t> memory_pressure_ns = {};
+  std::optional<std::uint64_t> io_pressure_ns = {};
 };
 
 /// A file of the slot's group; remembers what was written last and skips a write of the same.
@@ -125,6 +129,10 @@ class SlotCgroup {
 
   /// Jobs that ask for no CPUs of their own run on this one. ENOTSUP without a cpuset controller.
   Result<void> pin(std::uint32_t cpu);
+  /// From now on figures have how long at least one of the job's tasks waited for a CPU, for memory
+  /// to be reclaimed, for I/O ("some" of Documentation/accounting/psi.rst). Six more reads a job.
+  /// Absent without a v2 group of the job alone, or with PSI off (psi=0).
+  void watch_pressure();
 
   /// For the launcher, until close_launch_files(): v2 directories (−1 when there is no v2) and
   /// cgroup.procs of each v1 hierarchy.
@@ -182,9 +190,13 @@ class SlotCgroup {
     IoBytes io;
     std::optional<std::uint64_t> oom_kills, process_peak, process_limit_hits, throttled_ns;
   };
+  struct Pressure {
+    std::optional<std::uint64_t> cpu, memory, io;
+  };
   CpuTimes cpu_times() const;
   IoBytes io_bytes() const;
   Counters counters() const;
+  Pressure pressure() const;
   std::optional<std::uint64_t> oom_kills() const;
   std::optional<std::uint64_t> throttled_ns() const;
   void open_knobs_v1(const CgroupHierarchy& hierarchy, const std::string& directory);
@@ -217,11 +229,14 @@ class SlotCgroup {
   std::string cpu_set_default_;  // "": what the parent has.
   bool cpu_set_narrowed_ = false;
   CgroupKnob io_stat_;
+  CgroupKnob cpu_pressure_, memory_pressure_, io_pressure_;
+  bool watches_pressure_ = false;
 
   std::uint64_t idle_memory_bytes_ = 0;  // v1: zygote and parked worker.
   std::uint64_t idle_processes_ = 0;     // v1: the zygote.
   std::uint64_t idle_usage_bytes_ = 0;   // Of the group that jobs are in, a worker parked.
   CpuTimes cpu_before_;
+  Pressure pressure_before_;
   std::optional<std::uint64_t> memory_before_;
   std::uint64_t socket_memory_before_ = 0;
   std::optional<Counters> counters_before_;

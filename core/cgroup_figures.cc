@@ -19,6 +19,16 @@ std::optional<std::uint64_t> minus(std::optional<std::uint64_t> now,
   return *now >= *before ? *now - *before : 0;
 }
 
+/// "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234" in microseconds, then a line of "full".
+std::optional<std::uint64_t> some_pressure_ns(const CgroupKnob& knob) {
+  constexpr std::string_view kTotal = "total=";
+  const std::string text = knob.read();
+  const std::size_t at = text.find(kTotal);
+  if (!text.starts_with("some ") || at == std::string::npos) return std::nullopt;
+  const auto us = leading_number(std::string_view(text).substr(at + kTotal.size()));
+  return us ? std::optional(*us * 1000) : std::nullopt;
+}
+
 }  // namespace
 
 void SlotCgroup::set_idle_baseline() {
@@ -82,6 +92,11 @@ SlotCgroup::Counters SlotCgroup::counters() const {
           keyed_number(pids_events_.read(), "max"), throttled_ns()};
 }
 
+SlotCgroup::Pressure SlotCgroup::pressure() const {
+  return {some_pressure_ns(cpu_pressure_), some_pressure_ns(memory_pressure_),
+          some_pressure_ns(io_pressure_)};
+}
+
 std::optional<std::uint64_t> SlotCgroup::memory_of_others() const {
   const std::optional<std::uint64_t> usage = memory_usage_.read_number();
   // v2: the group is the job's, and its parked worker becomes the job. Not the job's is only what
@@ -108,6 +123,7 @@ void SlotCgroup::begin() {
   was_throttled_ = false;
   has_own_peak_ = memory_peak_resets_ || !job_group_used_;
   job_group_used_ = !job_path_.empty();
+  if (watches_pressure_) pressure_before_ = pressure();
   cpu_before_ = cpu_times();
 }
 
@@ -153,6 +169,12 @@ CgroupFigures SlotCgroup::figures() {
   figures.io_read_bytes = minus(now.io.read, before.io.read);
   figures.io_write_bytes = minus(now.io.write, before.io.write);
   figures.throttled_ns = minus(now.throttled_ns, before.throttled_ns);
+  if (watches_pressure_) {
+    const Pressure waited = pressure();
+    figures.cpu_pressure_ns = minus(waited.cpu, pressure_before_.cpu);
+    figures.memory_pressure_ns = minus(waited.memory, pressure_before_.memory);
+    figures.io_pressure_ns = minus(waited.io, pressure_before_.io);
+  }
   counters_before_ = now;
   return figures;
 }

@@ -89,6 +89,9 @@ struct Profile {
   /// maximums.cpu_set; a defaults.cpu_set beside this is refused, and so is the profile on a host
   /// without the cpuset controller.
   bool pin_slots = false;
+  /// Reports have cpu_pressure, memory_pressure and io_pressure, where the host can tell; costs six
+  /// reads of small files a job.
+  bool pressure = false;
   /// Page cache of host files and kernel objects (paths that were looked up) that a slot's jobs may
   /// leave to the next: kept, they spare it reading the same files again. What is left beyond this
   /// is given back before the next job; a MiB is never worth the work. 0 to 1 PiB. What is kept is

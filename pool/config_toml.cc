@@ -94,6 +94,7 @@ Profile read_profile(Reading& reading, const toml::table& table, const std::stri
   reader.string("selinux_type", profile.selinux_type);
   reader.strings("env", profile.env);
   reader.boolean("pin_slots", profile.pin_slots);
+  reader.boolean("pressure", profile.pressure);
   reader.bytes("cache_kept", profile.cache_kept_bytes);
   reader.integer("slots_max", profile.slots_max);
   // The built-in minimum follows a lower maximum; one that the file gives does not.

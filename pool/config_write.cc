@@ -136,6 +136,7 @@ void write_profile(TomlWriter& writer, const Profile& profile) {
   write_sandbox(writer, profile);
   writer.comment("true: each slot's jobs run on one CPU, of maximums.cpu_set if that is given.");
   writer.key("pin_slots", toml_bool(profile.pin_slots));
+  writer.key("pressure", toml_bool(profile.pressure));
   writer.comment("Page cache of host files that a slot's jobs may leave to the next.");
   writer.key("cache_kept", toml_string(format_bytes(profile.cache_kept_bytes)));
   writer.comment(

@@ -279,6 +279,12 @@ struct Report {
   /// Time that limits.cpu_rate held it back, of all CPUs together. Absent without the cpu
   /// controller.
   std::optional<Nanoseconds> throttled_time = {};
+  /// Time in which one of its tasks at least waited for a CPU, for memory, for I/O
+  /// (Documentation/accounting/psi.rst, "some"). Absent unless the profile has `pressure`, and on a
+  /// host without cgroup v2 or with PSI off.
+  std::optional<Nanoseconds> cpu_pressure = {};
+  std::optional<Nanoseconds> memory_pressure = {};
+  std::optional<Nanoseconds> io_pressure = {};
 
   struct ForbiddenSyscall {
     std::int64_t number;

@@ -180,6 +180,9 @@ void Loop::fill_figures(Slot& slot, Job& job) {
   report.io_read_bytes = figures.io_read_bytes;
   report.io_write_bytes = figures.io_write_bytes;
   report.throttled_time = in_ns(figures.throttled_ns);
+  report.cpu_pressure = in_ns(figures.cpu_pressure_ns);
+  report.memory_pressure = in_ns(figures.memory_pressure_ns);
+  report.io_pressure = in_ns(figures.io_pressure_ns);
   fill_from_end(job);
 }
 

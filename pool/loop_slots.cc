@@ -186,6 +186,7 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
                                                  slot.lease.uid, cgroup_files_);
   if (!cgroup) return std::move(cgroup).error();
   slot.cgroup.emplace(*std::move(cgroup));
+  if (profiles_[slot.profile].profile->pressure) slot.cgroup->watch_pressure();
   HATCHERY_TRY(place_slot(slot));
   const std::string& type = profiles_[slot.profile].profile->selinux_type;
   if (!type.empty()) {

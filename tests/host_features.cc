@@ -52,6 +52,7 @@ struct Program {
 };
 
 constexpr Program kPrograms[] = {
+    {"psi", "/proc/pressure/cpu"},
     {"gcc", "/usr/bin/gcc"},
     {"gxx", "/usr/bin/g++"},
     {"python3", "/usr/bin/python3"},
@@ -133,7 +134,7 @@ std::string missing_feature(const std::string& feature) {
   if (feature == "cgroup_v2") return missing_v2();
   for (const Program& program : kPrograms) {
     if (program.name != feature) continue;
-    return ::access(program.path, X_OK) == 0 ? "" : std::string(program.path) + " is not installed";
+    return ::access(program.path, F_OK) == 0 ? "" : std::string(program.path) + " is not installed";
   }
   for (const Alias& alias : kAliases) {
     if (alias.name != feature) continue;

@@ -92,6 +92,7 @@ work = 8192
 shm = "1.5M"
 tmpfs_inodes = 100
 pin_slots = true
+pressure = true
 cache_kept = "3MiB"
 slots_min = 2
 slots_max = 3
@@ -159,6 +160,7 @@ TEST(ConfigFromToml, ReadsAProfilesKeys) {
   EXPECT_EQ(profile.shm_bytes, 3U << 19U);
   EXPECT_EQ(profile.tmpfs_inodes, 100U);
   EXPECT_TRUE(profile.pin_slots);
+  EXPECT_TRUE(profile.pressure);
   EXPECT_EQ(profile.cache_kept_bytes, 3U << 20U);
   EXPECT_EQ(profile.slots_min, 2U);
   EXPECT_EQ(profile.slots_max, 3U);
@@ -359,6 +361,7 @@ PoolConfig unusual_config() {
   second.masked_paths = {};
   second.env = {};
   second.pin_slots = true;
+  second.pressure = true;
   second.binds = {{.source = "/a", .target = "/b", .writable = true, .executable = false}};
   config.profiles.push_back(second);
   return config;
@@ -384,6 +387,7 @@ void expect_same(const Profile& left, const Profile& right) {
   EXPECT_EQ(left.defaults, right.defaults);
   EXPECT_EQ(left.maximums, right.maximums);
   EXPECT_EQ(left.pin_slots, right.pin_slots);
+  EXPECT_EQ(left.pressure, right.pressure);
   EXPECT_EQ(left.cache_kept_bytes, right.cache_kept_bytes);
   EXPECT_EQ(left.slots_min, right.slots_min);
   EXPECT_EQ(left.slots_max, right.slots_max);

@@ -272,6 +272,32 @@ TEST_F(PoolFigures, SlotsArePinnedToDifferentCpus) {
   EXPECT_EQ(seen.size(), 2U) << "and is that job's alone";
 }
 
+TEST_F(PoolFigures, TheTimeThatAJobWaitedForACpuIsInItsPressureWhereItIsAskedFor) {
+  HATCHERY_REQUIRE_FEATURE("psi");
+  HATCHERY_REQUIRE_FEATURE("cgroup_cpuset");
+  if (CgroupHost::find()->v2() == nullptr) GTEST_SKIP() << "this host has no cgroup v2";
+  const Limits one_cpu{.cpu_set = std::to_string(usable_cpu_numbers()[0])};
+  // Twice as long on one CPU: each of the two waits while the other runs.
+  const std::string loop = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+  const std::string both = "(" + loop + ") & " + loop + "; wait";
+  const Report control = run_shell(both, one_cpu);
+  EXPECT_FALSE(control.cpu_pressure.has_value());
+  EXPECT_FALSE(control.memory_pressure.has_value());
+  EXPECT_FALSE(control.io_pressure.has_value());
+  stop_pool();
+  profile().pressure = true;
+  const Report waited = run_shell(both, one_cpu);
+  ASSERT_TRUE(waited.cpu_pressure.has_value());
+  // The kernel counts at each switch; half of what is expected is far from chance.
+  EXPECT_GT(*waited.cpu_pressure, *waited.cpu_time / 4);
+  EXPECT_LE(*waited.cpu_pressure, *waited.wall_time);
+  EXPECT_TRUE(waited.memory_pressure.has_value());
+  EXPECT_TRUE(waited.io_pressure.has_value());
+  // It is each job's own: the next has nothing of it.
+  const Report next = run_shell("true", one_cpu);
+  EXPECT_LT(next.cpu_pressure.value(), *waited.cpu_pressure);
+}
+
 TEST_F(PoolFigures, PinningToCpusThatThePoolDoesNotHaveIsRefused) {
   HATCHERY_REQUIRE_FEATURE("cgroup_cpuset");
   const std::vector<std::uint32_t> cpus = usable_cpu_numbers();

@@ -334,25 +334,17 @@ json::object parsed(const Report& report) {
 TEST(ReportToJson, AnEmptyReportHasEveryFieldAndNullForAbsentFigures) {
   const json::object object = parsed(Report());
   EXPECT_EQ(object.at("outcome"), "internal error");
-  for (const char* field : {"exit_code",
-                            "signal",
-                            "cpu_time_ns",
-                            "cpu_user_ns",
-                            "cpu_system_ns",
-                            "wall_time_ns",
-                            "memory_peak_bytes",
-                            "oom_kills",
-                            "process_peak",
-                            "process_limit_hit",
-                            "minor_faults",
-                            "major_faults",
-                            "voluntary_switches",
-                            "involuntary_switches",
-                            "io_read_bytes",
-                            "io_write_bytes",
-                            "throttled_time_ns",
-                            "forbidden_syscall",
-                            "error",
+  for (const char* field : {"exit_code",          "signal",
+                            "cpu_time_ns",        "cpu_user_ns",
+                            "cpu_system_ns",      "wall_time_ns",
+                            "memory_peak_bytes",  "oom_kills",
+                            "process_peak",       "process_limit_hit",
+                            "minor_faults",       "major_faults",
+                            "voluntary_switches", "involuntary_switches",
+                            "io_read_bytes",      "io_write_bytes",
+                            "throttled_time_ns",  "cpu_pressure_ns",
+                            "memory_pressure_ns", "io_pressure_ns",
+                            "forbidden_syscall",  "error",
                             "end_order"}) {
     EXPECT_TRUE(object.at(field).is_null()) << field;
   }

@@ -95,6 +95,17 @@ TEST_F(SelinuxJobs, AMemoryFileOfAJobHasTheCategoriesOfItsSlot) {
   EXPECT_EQ(label, "system_u:object_r:hatchery_job_file_t:s0:" + categories_of(label_of_a_job()));
 }
 
+TEST_F(SelinuxJobs, AProgramThatIsHandedInRunsAsTheJob) {
+  JobSpec handed_in{.args = {"./p"},
+                    .files_in = {{.path = "p",
+                                  .source = FileIn::Bytes{std::string("#!/bin/sh\n") + kOwnLabel},
+                                  .mode = 0755}}};
+  handed_in.fds[1] = CollectorStream{.name = "stdout"};
+  const Report report = pool().submit(std::move(handed_in))->get();
+  EXPECT_EQ(report.outcome, Outcome::kAccepted) << (report.error ? report.error->message() : "");
+  EXPECT_THAT(output_of(report), HasSubstr(":hatchery_job_t:"));
+}
+
 TEST_F(SelinuxJobs, FilesOfOtherCategoriesCantBeRead) {
   LabelledFiles files;
   profile().slots_max = 1;

@@ -169,6 +169,11 @@ std::string report_text(const Report& report) {
               fmt::format("{} read, {} written", size_or_dash(report.io_read_bytes),
                           size_or_dash(report.io_write_bytes)));
   append_line(text, "throttled", time_or_dash(report.throttled_time));
+  if (report.cpu_pressure || report.memory_pressure || report.io_pressure)
+    append_line(
+        text, "waited for",
+        fmt::format("CPU {}, memory {}, I/O {}", time_or_dash(report.cpu_pressure),
+                    time_or_dash(report.memory_pressure), time_or_dash(report.io_pressure)));
   append_outputs(text, report);
   append_steps(text, report.steps);
   append_line(text, "slot", fmt::format("{} on {}", report.slot, report.host));
