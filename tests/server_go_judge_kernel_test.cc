@@ -140,7 +140,7 @@ TEST_F(GoJudge, ACpuRateSlowsOnlyWhereItIsEnabled) {
 TEST_F(GoJudge, CommandsAreFoundInTheWorkingDirectoryThenInPath) {
   const json::object script{{"content", "#!/bin/sh\necho mine\n"}};
   EXPECT_EQ(file_of(run_cmd(cmd({"ls"}, {{"copyIn", {{"ls", script}}}})), "stdout"), "mine\n");
-  EXPECT_EQ(file_of(run_cmd(cmd({"ls"})), "stdout"), "");
+  EXPECT_EQ(file_of(run_cmd(cmd({"ls", "-d", "/w"})), "stdout"), "/w\n");
   const json::object missing = run_cmd(cmd({"no-such-command"}));
   EXPECT_EQ(text_at(missing, "status"), "Internal Error");
   EXPECT_EQ(text_at(missing, "error"), "executable file not found in $PATH");

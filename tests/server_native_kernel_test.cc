@@ -174,6 +174,24 @@ TEST_F(Native, ALogThatIsSilentSaysThatItLives) {
   EXPECT_THAT(follower.read_until("event: end"), HasSubstr("event: end"));
 }
 
+TEST_F(Native, AnEventStreamSaysThatItsConnectionEndsWithIt) {
+  const std::string id = text_at(
+      answer(client().post("/v1/jobs?log=1&wait=1", json::serialize(script("echo x"))), 200), "id");
+  HttpClient follower(address());
+  EXPECT_EQ(follower.get("/v1/jobs/" + id + "/log").headers["connection"], "close");
+  // The control: any other answer leaves it open.
+  EXPECT_EQ(client().get("/v1/jobs/" + id).headers["connection"], "");
+}
+
+TEST_F(Native, AJobIsForgottenWhenItsTimeIsOver) {
+  arguments = {"--config", write("kept.toml", "[server]\njobs_kept = \"1ms\"\n")};
+  const std::string id =
+      text_at(answer(client().post("/v1/jobs?wait=1", json::serialize(script("true"))), 200), "id");
+  int status = 200;
+  while (status == 200) status = client().get("/v1/jobs/" + id).status;
+  EXPECT_EQ(status, 404);
+}
+
 TEST_F(Native, ALogBeyondTheOutputLimitEndsTheJob) {
   const json::object done = answer(
       client().post(

@@ -130,6 +130,8 @@ class HttpConnection final : public Connection,
     if (ended_ || !busy_) return;
     auto message = make_response<http::empty_body>(head);
     message->chunked(true);
+    // It ends with the connection, and the client must know: its next request would be lost.
+    message->keep_alive(false);
     is_event_stream_ = head.content_type == "text/event-stream";
     auto serializer = std::make_shared<http::response_serializer<http::empty_body>>(*message);
     writing_part_ = true;

@@ -36,6 +36,9 @@ struct ServerConfig {
   std::vector<std::string> hosts = {};
   StoredFilesConfig files = {};
   go_judge::Settings go_judge = {};
+  /// How long /v1 tells of a job or batch after its end; 256 MiB of them at most, the oldest goes
+  /// first.
+  std::uint32_t jobs_kept_ms = 600'000;
   /// A job that failed inside, and an exception that ended a request, are errors.
   EventLog log = {};
   /// What the file says of the log's form; for whoever fills `log`.

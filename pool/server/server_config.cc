@@ -59,6 +59,7 @@ void read_server(Reading& reading, const toml::table& table, ServerConfig& confi
   reader.string("directory", config.files.directory);
   reader.bytes("directory_bytes_max", config.files.bytes_max);
   reader.milliseconds("file_timeout", config.files.unused_ms);
+  reader.milliseconds("jobs_kept", config.jobs_kept_ms);
   reader.strings("src_prefixes", config.go_judge.src_prefixes);
   reader.bytes("extra_memory_limit", config.go_judge.extra_memory_limit);
   reader.bytes("output_limit", config.go_judge.output_limit);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/memfd.h>
 #include <mqueue.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,17 +54,28 @@ static int write_mib(int fd, long mib) {
   return 0;
 }
 
+/// One that the OOM killer takes ends this.
+static void end_with_a_child(int signal) {
+  (void)signal;
+  _exit(1);
+}
+
 static void children(long count, long mib) {
+  int touched[2];
+  if (pipe(touched) < 0) exit(1);
+  signal(SIGCHLD, end_with_a_child);
   for (long i = 0; i < count; ++i) {
     if (fork() == 0) {
       anonymous(mib, MAP_PRIVATE);
+      if (write(touched[1], "", 1) != 1) exit(1);
       pause();
     }
   }
-  int status;
-  // One that the OOM killer takes ends this; without it, all of them live.
-  usleep(200000);
-  exit(waitpid(-1, &status, WNOHANG) > 0 ? 1 : 0);
+  // Until all of them have their memory at once.
+  char byte;
+  for (long i = 0; i < count; ++i)
+    if (read(touched[0], &byte, 1) != 1) exit(1);
+  exit(0);
 }
 
 static long recurse(long bytes) {
