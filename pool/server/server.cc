@@ -104,10 +104,10 @@ class Server::Impl final : public HttpHandler {
         files_owner_(std::move(files)),
         files_(*files_owner_),
         go_judge_(*pool_, files_, *pump_, metrics_, watch_, config_.go_judge),
-        native_jobs_(*pool_, files_, *pump_, watch_,
-                     [this](std::function<void()> work) { http_->post(std::move(work)); },
-                     {.kept_ms = config_.jobs_kept_ms,
-                      .src_prefixes = config_.go_judge.src_prefixes}),
+        native_jobs_(
+            *pool_, files_, *pump_, watch_,
+            [this](std::function<void()> work) { http_->post(std::move(work)); },
+            {.kept_ms = config_.jobs_kept_ms, .src_prefixes = config_.go_judge.src_prefixes}),
         native_(files_, native_jobs_, watch_) {
     for (const ClientConfig& client : config_.clients)
       gates_.push_back(std::make_unique<ClientGate>(client));
