@@ -7,6 +7,10 @@
 // key "größe") its answer is __builtin_unreachable(); found by tests/fuzz. "No" is right.
 #include <toml++/impl/forward_declarations.h>
 #include <toml++/impl/preprocessor.h>
+// It asserts, and in a release by clang assumes, that a table's name begins like a key ("[\x7f"
+// does not), and then asks and refuses what does not.
+#undef TOML_ASSERT_ASSUME
+#define TOML_ASSERT_ASSUME(expression) static_assert(true)  // NOLINT(readability-identifier-naming)
 #pragma push_macro("TOML_UNREACHABLE")
 #undef TOML_UNREACHABLE
 #define TOML_UNREACHABLE return false  // NOLINT(readability-identifier-naming)

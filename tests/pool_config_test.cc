@@ -403,6 +403,12 @@ TEST(ConfigFromToml, RefusesLettersBeyondAsciiInBareKeysWithTheirPlace) {
   }
 }
 
+TEST(ConfigFromToml, RefusesATablesNameThatBeginsWithAControlCharacter) {
+  const auto refused = config_from_toml("[\x7f", "f");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().object, ::testing::HasSubstr("f:1:2"));
+}
+
 TEST(ConfigFromToml, TakesAnyCharacterInStringsAndComments) {
   const auto config = config_from_toml(
       "\xEF\xBB\xBF# gr\xC3\xB6\xC3\x9F"
