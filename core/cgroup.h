@@ -115,7 +115,7 @@ class CgroupKnob {
   std::string written_;
 };
 
-/// Whether a slot keeps the files open that every job needs, 13 at most, or only those that must
+/// Whether a slot keeps the files open that every job needs, 16 at most, or only those that must
 /// be: memory.peak where it is reset for each open file.
 enum class CgroupFiles { kKept, kOpenedForEachUse };
 
