@@ -52,7 +52,6 @@ struct Program {
 };
 
 constexpr Program kPrograms[] = {
-    {"psi", "/proc/pressure/cpu"},
     {"gcc", "/usr/bin/gcc"},
     {"gxx", "/usr/bin/g++"},
     {"python3", "/usr/bin/python3"},
@@ -125,6 +124,16 @@ std::string missing_v2() {
   return memory != nullptr && memory->v2 ? "" : "memory is not on cgroup v2 here: " + host->name();
 }
 
+/// Of control groups: those of v2 have it. With psi=0 the files are there and can't be opened.
+std::string missing_psi() {
+  const Result<CgroupHost> host = CgroupHost::find();
+  if (!host) return host.error().message();
+  if (host->v2() == nullptr) return "no cgroup v2 here: " + host->name();
+  std::string line;
+  std::ifstream pressure("/proc/pressure/cpu");
+  return std::getline(pressure, line) ? "" : "PSI is off: boot with psi=1";
+}
+
 }  // namespace
 
 std::string missing_feature(const std::string& feature) {
@@ -132,9 +141,10 @@ std::string missing_feature(const std::string& feature) {
   if (feature == "swap") return missing_swap();
   if (feature == "core_pattern") return missing_sysctl("/proc/sys/kernel/core_pattern");
   if (feature == "cgroup_v2") return missing_v2();
+  if (feature == "psi") return missing_psi();
   for (const Program& program : kPrograms) {
     if (program.name != feature) continue;
-    return ::access(program.path, F_OK) == 0 ? "" : std::string(program.path) + " is not installed";
+    return ::access(program.path, X_OK) == 0 ? "" : std::string(program.path) + " is not installed";
   }
   for (const Alias& alias : kAliases) {
     if (alias.name != feature) continue;

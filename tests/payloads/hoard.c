@@ -65,7 +65,9 @@ static void children(long count, long mib) {
   if (pipe(touched) < 0) exit(1);
   signal(SIGCHLD, end_with_a_child);
   for (long i = 0; i < count; ++i) {
-    if (fork() == 0) {
+    const pid_t child = fork();
+    if (child < 0) exit(1);
+    if (child == 0) {
       anonymous(mib, MAP_PRIVATE);
       if (write(touched[1], "", 1) != 1) exit(1);
       pause();
