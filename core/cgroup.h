@@ -58,6 +58,11 @@ inline constexpr std::uint64_t kSocketMemoryV1BytesMax = 16ULL << 20;
 /// active: then its root has a line for each device, else a total of 0 whatever is read or written.
 bool counts_io(const CgroupHierarchy& hierarchy);
 
+/// "MAJOR:MINOR", as io.max wants it, of the whole disk that has the path's file system, or that
+/// the device at `path` is or is a part of. ENOTBLK where that is none: tmpfs, overlayfs, the
+/// network.
+Result<std::string> io_device(const std::string& path);
+
 struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes = {};
   bool may_swap = false;  ///< For tests only: what is beyond memory_bytes may go to swap.
@@ -129,6 +134,9 @@ class SlotCgroup {
 
   /// Jobs that ask for no CPUs of their own run on this one. ENOTSUP without a cpuset controller.
   Result<void> pin(std::uint32_t cpu);
+  /// `text` is a line of io.max: "MAJOR:MINOR rbps=… wbps=… riops=… wiops=…". For all jobs of the
+  /// slot. ENOTSUP without the io controller on v2.
+  Result<void> limit_io(const std::string& text);
   /// From now on figures have how long at least one of the job's tasks waited for a CPU, for memory
   /// to be reclaimed, for I/O ("some" of Documentation/accounting/psi.rst). Six more reads a job.
   /// Absent without a v2 group of the job alone, or with PSI off (psi=0).

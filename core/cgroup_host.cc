@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -194,6 +195,23 @@ std::vector<std::string> pool_cgroups(const CgroupHost& host) {
     for (const std::string& name : children(hierarchy.mount + hierarchy.parent + "/hatchery"))
       names.insert(name);
   return {names.begin(), names.end()};
+}
+
+Result<std::string> io_device(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) < 0)
+    return errno_error(Step::kValidateConfig, path, errno, "give a path of the host");
+  const dev_t device = S_ISBLK(status.st_mode) ? status.st_rdev : status.st_dev;
+  const std::string number = std::to_string(major(device)) + ":" + std::to_string(minor(device));
+  const std::string entry = "/sys/dev/block/" + number;
+  if (::access(entry.c_str(), F_OK) != 0)
+    return errno_error(Step::kValidateConfig, path, ENOTBLK,
+                       "give a path on a disk's own file system, or the disk's device in /dev");
+  // The kernel limits whole disks only.
+  if (::access((entry + "/partition").c_str(), F_OK) != 0) return number;
+  Result<std::string> disk = read_whole_file(entry + "/../dev");
+  if (disk) disk->resize(std::min(disk->find('\n'), disk->size()));
+  return disk;
 }
 
 bool counts_io(const CgroupHierarchy& hierarchy) {

@@ -22,6 +22,8 @@ constexpr std::uint32_t kUidsPerSlot = 2;
 constexpr std::uint32_t kShutdownMsMax = 3'600'000;
 constexpr std::uint64_t kBytesMax = 1ULL << 50U;
 constexpr std::size_t kNameLengthMax = 64;
+constexpr std::size_t kIoMaximaMax = 16;
+constexpr std::uint64_t kIoOperationsMax = 1'000'000'000;
 // The launcher takes a slot plan of 256 mount operations at most, and up to 40 of them are the
 // sandbox's own.
 constexpr std::size_t kMountPointsMax = 216;
@@ -116,6 +118,28 @@ Result<void> check_binds(const Profile& profile, const std::string& prefix) {
   return {};
 }
 
+Result<void> check_io_maxima(const std::vector<IoMax>& io_max, const std::string& prefix) {
+  if (io_max.size() > kIoMaximaMax)
+    return wrong(prefix + "io_max", std::to_string(io_max.size()) + " disks are too many",
+                 "give at most " + std::to_string(kIoMaximaMax));
+  for (std::size_t index = 0; index < io_max.size(); ++index) {
+    const IoMax& limit = io_max[index];
+    const std::string object = prefix + "io_max[" + std::to_string(index) + "].";
+    HATCHERY_TRY(check_absolute(object + "path", limit.path));
+    HATCHERY_TRY(check_size(object + "read_bytes", limit.read_bytes.value_or(1), 1));
+    HATCHERY_TRY(check_size(object + "write_bytes", limit.write_bytes.value_or(1), 1));
+    HATCHERY_TRY(check_range(object + "read_operations", limit.read_operations.value_or(1), 1,
+                             kIoOperationsMax));
+    HATCHERY_TRY(check_range(object + "write_operations", limit.write_operations.value_or(1), 1,
+                             kIoOperationsMax));
+    if (!limit.read_bytes && !limit.write_bytes && !limit.read_operations &&
+        !limit.write_operations)
+      return wrong(object + "path", "is limited in nothing",
+                   "give read_bytes, write_bytes, read_operations or write_operations");
+  }
+  return {};
+}
+
 Result<void> check_env(const std::vector<std::string>& env, const std::string& prefix) {
   for (std::size_t index = 0; index < env.size(); ++index) {
     const std::string& entry = env[index];
@@ -179,6 +203,7 @@ Result<void> check_profile(const Profile& profile, const std::string& prefix) {
                  "contradicts pin_slots, which gives each slot its CPU",
                  "leave one of them out; maximums.cpu_set says which CPUs slots are pinned to");
   }
+  HATCHERY_TRY(check_io_maxima(profile.io_max, prefix));
   HATCHERY_TRY(check_size(prefix + "cache_kept", profile.cache_kept_bytes, 0));
   HATCHERY_TRY(check_range(prefix + "slots_max", profile.slots_max, 1, kSlotsMax));
   HATCHERY_TRY(check_range(prefix + "slots_min", profile.slots_min, 1, profile.slots_max));

@@ -25,6 +25,19 @@ struct BindMount {
   bool operator==(const BindMount&) const = default;
 };
 
+/// How fast the jobs of each slot may read and write one disk (the kernel's io.max). Absent: as
+/// fast as it goes. 1 to 1 PiB, or 1 to 1,000,000,000 operations, a second; beyond them the job
+/// waits.
+struct IoMax {
+  /// Absolute host path of the operator's: whatever disk has its file system; or a disk's device.
+  std::string path = {};
+  std::optional<std::uint64_t> read_bytes = {};        ///< A second; what the page cache has not.
+  std::optional<std::uint64_t> write_bytes = {};       ///< A second; as they reach the disk.
+  std::optional<std::uint64_t> read_operations = {};   ///< A second.
+  std::optional<std::uint64_t> write_operations = {};  ///< A second.
+  bool operator==(const IoMax&) const = default;
+};
+
 enum class NetworkMode : std::uint8_t {
   kNone,  ///< Own network namespace, only lo, up. The default.
   kHost,  ///< The host's network: for CI jobs whose operator says so.
@@ -92,6 +105,9 @@ struct Profile {
   /// Reports have cpu_pressure, memory_pressure and io_pressure, where the host can tell; costs six
   /// reads of small files a job.
   bool pressure = false;
+  /// At most one for each disk, 16. Needs the io controller of cgroup v2: v1 throttles none of what
+  /// goes through the page cache, so there the profile is refused.
+  std::vector<IoMax> io_max = {};
   /// Page cache of host files and kernel objects (paths that were looked up) that a slot's jobs may
   /// leave to the next: kept, they spare it reading the same files again. What is left beyond this
   /// is given back before the next job; a MiB is never worth the work. 0 to 1 PiB. What is kept is

@@ -34,6 +34,19 @@ BindMount read_bind(Reading& reading, const toml::table& table, const std::strin
   return bind;
 }
 
+IoMax read_io_max(Reading& reading, const toml::table& table, const std::string& path) {
+  reading.remember(path, table.source().begin, path);
+  TableReader reader(reading, table, path + ".");
+  IoMax limit;
+  reader.string("path", limit.path);
+  reader.bytes("read_bytes", limit.read_bytes);
+  reader.bytes("write_bytes", limit.write_bytes);
+  reader.integer("read_operations", limit.read_operations);
+  reader.integer("write_operations", limit.write_operations);
+  reader.finish();
+  return limit;
+}
+
 /// A built-in bind gives way to one of the file with the same target; two of the file are
 /// validate()'s to refuse.
 void drop_replaced_binds(const toml::array& array, std::vector<BindMount>& binds) {
@@ -72,6 +85,21 @@ void read_binds(Reading& reading, TableReader& reader, const std::string& prefix
   }
 }
 
+void read_io_maxima(Reading& reading, TableReader& reader, const std::string& prefix,
+                    std::vector<IoMax>& io_max) {
+  const toml::node* node = reader.find("io_max");
+  if (node == nullptr) return;
+  const toml::array* array = node->as_array();
+  if (array == nullptr)
+    return reading.wrong_type(*node, prefix + "io_max", "[[profile.io_max]] tables");
+  for (const toml::node& element : *array) {
+    const std::string name = prefix + "io_max[" + std::to_string(io_max.size()) + "]";
+    const toml::table* table = element.as_table();
+    if (table == nullptr) return reading.wrong_type(element, name, "a [[profile.io_max]] table");
+    io_max.push_back(read_io_max(reading, *table, name));
+  }
+}
+
 Profile read_profile(Reading& reading, const toml::table& table, const std::string& prefix) {
   Profile profile = default_profile();
   TableReader reader(reading, table, prefix);
@@ -95,6 +123,7 @@ Profile read_profile(Reading& reading, const toml::table& table, const std::stri
   reader.strings("env", profile.env);
   reader.boolean("pin_slots", profile.pin_slots);
   reader.boolean("pressure", profile.pressure);
+  read_io_maxima(reading, reader, prefix, profile.io_max);
   reader.bytes("cache_kept", profile.cache_kept_bytes);
   reader.integer("slots_max", profile.slots_max);
   // The built-in minimum follows a lower maximum; one that the file gives does not.

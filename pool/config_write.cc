@@ -90,6 +90,22 @@ void write_binds(TomlWriter& writer, const std::vector<BindMount>& binds) {
   }
 }
 
+void write_io_maxima(TomlWriter& writer, const std::vector<IoMax>& io_max) {
+  for (const IoMax& limit : io_max) {
+    writer.blank();
+    writer.comment(
+        "What each slot's jobs may read and write a second of the disk that has `path`.");
+    writer.line("[[profile.io_max]]");
+    writer.key("path", toml_string(limit.path));
+    if (limit.read_bytes) writer.key("read_bytes", limit_text(*limit.read_bytes));
+    if (limit.write_bytes) writer.key("write_bytes", limit_text(*limit.write_bytes));
+    if (limit.read_operations)
+      writer.key("read_operations", std::to_string(*limit.read_operations));
+    if (limit.write_operations)
+      writer.key("write_operations", std::to_string(*limit.write_operations));
+  }
+}
+
 void write_sandbox(TomlWriter& writer, const Profile& profile) {
   writer.comment("A directory that is the whole root, read-only; \"\" builds the root from binds.");
   writer.key("root_directory", toml_string(profile.root_directory));
@@ -155,6 +171,7 @@ void write_profile(TomlWriter& writer, const Profile& profile) {
   writer.comment("What a job may ask for. \"none\": no maximum.");
   writer.line("[profile.maximums]");
   write_limits(writer, profile.maximums);
+  write_io_maxima(writer, profile.io_max);
   write_binds(writer, profile.binds);
 }
 

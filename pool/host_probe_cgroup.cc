@@ -87,11 +87,12 @@ HostFeature probe_controller(const CgroupHost& host, const char* name, FeatureNe
 }
 
 HostFeature probe_io(const CgroupHost& host) {
-  HostFeature feature = {.name = "io controller",
-                         .need = FeatureNeed::kInteresting,
-                         .value = "missing",
-                         .consequence = "reports have no I/O bytes",
-                         .remedy = "enable the io controller of cgroup v2 for the pool's group"};
+  HostFeature feature = {
+      .name = "io controller",
+      .need = FeatureNeed::kInteresting,
+      .value = "missing",
+      .consequence = "reports have no I/O bytes, and profiles with io_max are refused",
+      .remedy = "enable the io controller of cgroup v2 for the pool's group"};
   for (const char* name : {"io", "blkio"}) {  // v2, v1
     const CgroupHierarchy* hierarchy = host.with(name);
     if (hierarchy == nullptr) continue;

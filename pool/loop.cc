@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace hatchery {
 namespace {
@@ -65,6 +66,7 @@ Loop::Loop(LoopSetup setup)
     state.profile = &setup_.config.profiles[i];
     state.slot_plan = std::move(setup_.slot_plans[i]);
     state.pin_cpus = std::move(setup_.pin_cpus[i]);
+    state.io_max = std::move(setup_.io_max[i]);
     profiles_.push_back(std::move(state));
   }
 }
@@ -253,6 +255,7 @@ void Loop::set_due(Slot& slot) {
     if (other != 0 && (due_ns == 0 || other < due_ns)) due_ns = other;
   };
   earlier(slot.park_due_ns);
+  earlier(slot.remove_due_ns);
   if (slot.job != nullptr) {
     earlier(slot.job->cpu_due_ns);
     earlier(slot.job->wall_due_ns);
@@ -289,6 +292,8 @@ void Loop::fire_timers(std::int64_t now_ns) {
                        .errnum = ETIMEDOUT,
                        .detail = "it does not get its slot ready",
                        .remedy = "the slot is replaced; was the zygote stopped?"});
+    else if (std::exchange(slot.remove_due_ns, 0) != 0)
+      bury(slot);
     else if (slot.job != nullptr)
       check_limits(slot, *slot.job, now_ns);
     set_due(slot);
@@ -313,9 +318,12 @@ void Loop::shut_down(std::int64_t now_ns) {
   std::vector<JobTicket> tickets;
   for (const auto& [ticket, submission] : live_) tickets.push_back(ticket);
   for (const JobTicket ticket : tickets) do_cancel(ticket);
-  for (const auto& [number, slot] : slots_)
-    if (slot->job == nullptr && slot->state != SlotState::kDead)
+  for (const auto& [number, slot] : slots_) {
+    if (slot->given_up || slot->remove_due_ns != 0)
+      abandon(*slot);
+    else if (slot->job == nullptr && slot->state != SlotState::kDead)
       lose(*slot, Error{.step = Step::kNone, .detail = "the pool shuts down"});
+  }
 }
 
 void Loop::finish() {

@@ -41,6 +41,7 @@ struct ProfileState {
   const Profile* profile = nullptr;
   UniqueFd slot_plan;
   std::vector<std::uint32_t> pin_cpus;  ///< That slots are pinned to; empty: they are not.
+  std::vector<std::string> io_max;      ///< Lines for SlotCgroup::limit_io().
   Scheduler<Submission*> queue;
   std::uint32_t running = 0;  ///< Submissions that have slots and are not wholly reported.
   std::vector<Slot*> ready;   ///< Used last in, first out: caches are warm.
@@ -57,6 +58,7 @@ struct LoopSetup {
   std::string zygote_path;
   std::vector<UniqueFd> slot_plans;                  ///< One a profile.
   std::vector<std::vector<std::uint32_t>> pin_cpus;  ///< One a profile: ProfileState::pin_cpus.
+  std::vector<std::vector<std::string>> io_max;      ///< One a profile: ProfileState::io_max.
 };
 
 class Loop {
@@ -120,7 +122,11 @@ class Loop {
   void slot_becomes_ready(Slot& slot);
   void lose(Slot& slot, Error why);
   void on_zygote_dead(Slot& slot);
+  /// What was running in a slot that is lost is reported, or about to be.
+  void end_job_of_lost(Slot& slot);
   void give_up_zygote(Slot& slot);
+  /// At the pool's end: waits for its zygote, or for its groups to be free, no longer.
+  void abandon(Slot& slot);
   void remove_slot(Slot& slot);
   /// Puts it once into the list that forget_dead_slots() works off.
   void bury(Slot& slot);

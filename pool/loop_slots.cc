@@ -21,7 +21,9 @@ constexpr std::uint32_t kFailuresMax = 5;
 constexpr std::int64_t kRetryFirstNs = 50'000'000;
 constexpr std::int64_t kRetryMaxNs = 5'000'000'000;
 constexpr std::int64_t kZygoteDeathNs = 5'000'000'000;
+constexpr std::uint32_t kRemoveWaitFirstMs = 100;
 constexpr std::uint32_t kRemoveWaitMs = 5'000;
+constexpr std::int64_t kRemoveAgainNs = 1'000'000'000;
 /// What the kernel charges ahead of use, 64 pages a CPU (MEMCG_CHARGE_BATCH), and its own objects.
 constexpr std::uint64_t kNotWorthReclaiming = 1ULL << 20;
 /// What a job can pin in its slot for later jobs; more replaces the slot.
@@ -147,7 +149,8 @@ void Loop::start_slots() {
 
 void Loop::start_slots(std::size_t profile) {
   ProfileState& state = profiles_[profile];
-  if (killing_all_ || monotonic_ns() < state.retry_due_ns) return;
+  const std::int64_t now_ns = monotonic_ns();
+  if (killing_all_ || now_ns < state.retry_due_ns) return;
   SlotDemand demand;
   // While the pool drains, only for jobs that still wait.
   demand.minimum = stopping_ ? 0 : state.profile->slots_min;
@@ -160,8 +163,10 @@ void Loop::start_slots(std::size_t profile) {
   if (const std::uint32_t running_max = state.profile->running_max; running_max > 0)
     startable = std::min<std::size_t>(startable, running_max - state.running);
   demand.wanted = startable == 0 ? 0 : std::max(startable, front->slots);
+  // One that fails is the last: they would all fail for the same reason.
   for (std::size_t count = slots_to_start(demand);
-       count > 0 && starts_unanswered_ < kStartsUnansweredMax; --count)
+       count > 0 && starts_unanswered_ < kStartsUnansweredMax && state.retry_due_ns <= now_ns;
+       --count)
     start_slot(profile);
 }
 
@@ -187,6 +192,8 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
   if (!cgroup) return std::move(cgroup).error();
   slot.cgroup.emplace(*std::move(cgroup));
   if (profiles_[slot.profile].profile->pressure) slot.cgroup->watch_pressure();
+  for (const std::string& limit : profiles_[slot.profile].io_max)
+    HATCHERY_TRY(slot.cgroup->limit_io(limit));
   HATCHERY_TRY(place_slot(slot));
   const std::string& type = profiles_[slot.profile].profile->selinux_type;
   if (!type.empty()) {
@@ -375,49 +382,65 @@ void Loop::lose(Slot& slot, Error why) {
 
 void Loop::on_zygote_dead(Slot& slot) {
   slot.lost_due_ns = 0;
-  if (slot.job != nullptr && !slot.porter_busy) {
-    Job& job = *slot.job;
-    if (job.killed == KillReason::kNone) job.killed = KillReason::kSlotLost;
-    if (job.handed_over) {
-      collect(slot, job);
-    } else {
-      never_ran(job, Outcome::kInternalError, slot.failure);
-      unlease(slot);
-    }
-  }
+  slot.given_up = false;
+  end_job_of_lost(slot);
   set_due(slot);
   if (!slot.porter_busy) bury(slot);
 }
 
+void Loop::end_job_of_lost(Slot& slot) {
+  if (slot.job == nullptr || slot.porter_busy) return;
+  Job& job = *slot.job;
+  if (job.killed == KillReason::kNone) job.killed = KillReason::kSlotLost;
+  if (job.handed_over) {
+    collect(slot, job);
+  } else {
+    never_ran(job, Outcome::kInternalError, slot.failure);
+    unlease(slot);
+  }
+}
+
 void Loop::give_up_zygote(Slot& slot) {
-  // In an uninterruptible sleep: SIGKILL is pending, the report can't wait for ever. Its groups
-  // stay, for the next start, and its uids, for nobody.
+  // In an uninterruptible sleep, frozen, or without a CPU: SIGKILL is pending, the report can't
+  // wait for ever. What the slot has stays its own until the zygote dies after all.
   slot.lost_due_ns = 0;
   slot.given_up = true;
-  if (slot.zygote_died) ring_->cancel(*slot.zygote_died);
   slot.failure = Error{.step = Step::kRemoveCgroup,
                        .object = "slot " + std::to_string(slot.number),
                        .errnum = EBUSY,
                        .detail = "its processes can't be killed",
                        .remedy = "see their stacks in /proc/PID/stack"};
-  on_zygote_dead(slot);
+  end_job_of_lost(slot);
+  if (killing_all_) abandon(slot);
+}
+
+void Loop::abandon(Slot& slot) {
+  slot.remove_due_ns = 0;
+  if (slot.zygote_died && slot.zygote_died->in_flight()) ring_->cancel(*slot.zygote_died);
+  bury(slot);
 }
 
 void Loop::remove_slot(Slot& slot) {
   slot.removing = true;
   slot.socket.reset();
-  const auto removed = [this, &slot] {
-    slot.porter_busy = false;
-    slot.cgroup.reset();
-    bury(slot);
-  };
   if (!slot.cgroup) return bury(slot);
   slot.porter_busy = true;
-  porter_->run([this, &slot, removed] {
-    const Result<void> result = slot.cgroup->remove(kRemoveWaitMs);
-    // What can't be removed now is found by the next start of any pool.
-    static_cast<void>(result.has_value());
-    post(removed);
+  // While the pool runs others wait for the porter; at its end this is the last try: what is left
+  // is found by the next start of any pool.
+  const bool last = killing_all_;
+  porter_->run([this, &slot, last] {
+    const bool removed = slot.cgroup->remove(last ? kRemoveWaitMs : kRemoveWaitFirstMs).has_value();
+    post([this, &slot, gone = removed || last] {
+      slot.porter_busy = false;
+      if (gone) {
+        slot.cgroup.reset();
+        return bury(slot);
+      }
+      slot.removing = false;
+      if (killing_all_) return bury(slot);
+      slot.remove_due_ns = monotonic_ns() + kRemoveAgainNs;
+      set_due(slot);
+    });
   });
 }
 
@@ -430,6 +453,8 @@ void Loop::forget_dead_slots() {
   dead.swap(dead_);
   for (Slot* slot : dead) {
     slot->buried = false;
+    // Buried when its zygote dies, or the pool ends.
+    if (slot->given_up && !killing_all_) continue;
     if (!slot->idle() || slot->job != nullptr) {
       bury(*slot);
       continue;

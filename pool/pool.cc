@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "core/files.h"
@@ -161,6 +162,43 @@ Result<std::vector<std::uint32_t>> pin_cpus(const Profile& profile, const Cgroup
   return cpus;
 }
 
+/// For SlotCgroup::limit_io().
+Result<std::vector<std::string>> io_max_lines(const Profile& profile, const CgroupHost& cgroups) {
+  std::map<std::string, std::string> lines;  // By disk.
+  for (std::size_t index = 0; index < profile.io_max.size(); ++index) {
+    const IoMax& limit = profile.io_max[index];
+    const std::string object =
+        "profile \"" + profile.name + "\": io_max[" + std::to_string(index) + "].path";
+    const CgroupHierarchy* io = cgroups.with("io");
+    if (io == nullptr || !io->v2)
+      return Error{.step = Step::kValidateConfig,
+                   .object = object,
+                   .errnum = ENOTSUP,
+                   .detail = "this host has no cgroup v2 controller \"io\"",
+                   .remedy = "leave it out, or see `hatchery doctor`"};
+    Result<std::string> disk = io_device(limit.path);
+    if (!disk)
+      return errno_error(Step::kValidateConfig, object + " = " + limit.path, disk.error().errnum,
+                         disk.error().remedy);
+    std::string line = *disk;
+    const auto add = [&line](const char* key, const std::optional<std::uint64_t>& value) {
+      if (value) (line += key) += std::to_string(*value);
+    };
+    add(" rbps=", limit.read_bytes);
+    add(" wbps=", limit.write_bytes);
+    add(" riops=", limit.read_operations);
+    add(" wiops=", limit.write_operations);
+    if (!lines.emplace(*disk, std::move(line)).second)
+      return Error{.step = Step::kValidateConfig,
+                   .object = object,
+                   .detail = limit.path + " is on a disk that another entry limits",
+                   .remedy = "leave one of them out"};
+  }
+  std::vector<std::string> all;
+  for (auto& [disk, line] : lines) all.push_back(std::move(line));
+  return all;
+}
+
 Result<UniqueFd> create_host_output(const std::string& path) {
   UniqueFd fd(
       ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644));
@@ -302,6 +340,9 @@ Result<std::unique_ptr<Pool>> Pool::create(PoolConfig config) {
     Result<std::vector<std::uint32_t>> cpus = pin_cpus(profile, setup.cgroups);
     if (!cpus) return std::move(cpus).error();
     setup.pin_cpus.push_back(*std::move(cpus));
+    Result<std::vector<std::string>> io_max = io_max_lines(profile, setup.cgroups);
+    if (!io_max) return std::move(io_max).error();
+    setup.io_max.push_back(*std::move(io_max));
   }
   setup.config = std::move(config);
   auto impl = std::make_unique<Impl>(std::move(setup), std::move(labels));

@@ -51,12 +51,13 @@ struct Slot {
   bool porter_busy = false;     ///< Files are being copied in or out.
   bool removing = false;
   bool buried = false;    ///< In the loop's list of dead slots.
-  bool given_up = false;  ///< Its zygote can't be killed.
+  bool given_up = false;  ///< Its zygote does not die, though it was killed.
   std::optional<Error> failure;
   std::int64_t ready_since_ns = 0;
-  std::int64_t due_ns = 0;       ///< Key in the loop's timer set; 0: none.
-  std::int64_t lost_due_ns = 0;  ///< When a zygote that won't die is given up.
-  std::int64_t park_due_ns = 0;  ///< When a slot that does not get ready is given up.
+  std::int64_t due_ns = 0;         ///< Key in the loop's timer set; 0: none.
+  std::int64_t lost_due_ns = 0;    ///< When a zygote that won't die is given up.
+  std::int64_t remove_due_ns = 0;  ///< When the removal of its groups is tried again.
+  std::int64_t park_due_ns = 0;    ///< When a slot that does not get ready is given up.
 
   void apply(SlotEvent event) { state = next_slot_state(state, event); }
   bool idle() const noexcept {

@@ -166,6 +166,7 @@ std::string encode_slot_plan(const Profile& profile, const CompiledPolicy& polic
   }
   add_devices(writer);
   writer.add(MountKind::kFile, "", protocol::kMaskFile, protocol::kMountNoAccess);
+  writer.add(MountKind::kDirectory, "", protocol::kMaskDirectory);
   for (const BindMount& bind : profile.binds) add_bind(writer, bind);
   writer.add(MountKind::kProc, "", "/proc");
   for (const std::string& path : profile.masked_paths) writer.add(MountKind::kMask, "", path);

@@ -142,6 +142,10 @@ class TableReader {
     }
   }
 
+  void integer(const char* key, std::optional<std::uint64_t>& out) {
+    if (const toml::node* node = find(key)) out = unsigned_value(*node, key, "an integer");
+  }
+
   void signed_integer(const char* key, std::int32_t& out) {
     const toml::node* node = find(key);
     if (node == nullptr) return;
@@ -160,6 +164,10 @@ class TableReader {
 
   void bytes(const char* key, std::uint64_t& out) {
     if (const toml::node* node = find(key)) out = bytes_value(*node, key).value_or(out);
+  }
+
+  void bytes(const char* key, std::optional<std::uint64_t>& out) {
+    if (const toml::node* node = find(key)) out = bytes_value(*node, key);
   }
 
   void milliseconds(const char* key, std::uint32_t& out) {

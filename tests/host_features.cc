@@ -124,6 +124,11 @@ std::string missing_v2() {
   return memory != nullptr && memory->v2 ? "" : "memory is not on cgroup v2 here: " + host->name();
 }
 
+/// That of v1, which no signal gets through; that of v2 lets SIGKILL in.
+std::string missing_freezer_v1() {
+  return ::access(kFreezerV1, W_OK) == 0 ? "" : "no freezer of cgroup v1 here";
+}
+
 /// Of control groups: those of v2 have it. With psi=0 the files are there and can't be opened.
 std::string missing_psi() {
   const Result<CgroupHost> host = CgroupHost::find();
@@ -142,6 +147,7 @@ std::string missing_feature(const std::string& feature) {
   if (feature == "core_pattern") return missing_sysctl("/proc/sys/kernel/core_pattern");
   if (feature == "cgroup_v2") return missing_v2();
   if (feature == "psi") return missing_psi();
+  if (feature == "freezer_v1") return missing_freezer_v1();
   for (const Program& program : kPrograms) {
     if (program.name != feature) continue;
     return ::access(program.path, X_OK) == 0 ? "" : std::string(program.path) + " is not installed";

@@ -113,6 +113,14 @@ cpu_weight = 50
 [profile.maximums]
 cpu_time = 60
 cpu_set = "0"
+[[profile.io_max]]
+path = "/srv/data"
+read_bytes = "10MiB"
+write_operations = 100
+[[profile.io_max]]
+path = "/dev/sdb"
+write_bytes = 1
+read_operations = 2
 [[profile.bind]]
 source = "/srv/data"
 target = "/data"
@@ -161,6 +169,10 @@ TEST(ConfigFromToml, ReadsAProfilesKeys) {
   EXPECT_EQ(profile.tmpfs_inodes, 100U);
   EXPECT_TRUE(profile.pin_slots);
   EXPECT_TRUE(profile.pressure);
+  EXPECT_EQ(
+      profile.io_max,
+      (std::vector<IoMax>{{.path = "/srv/data", .read_bytes = 10U << 20U, .write_operations = 100},
+                          {.path = "/dev/sdb", .write_bytes = 1, .read_operations = 2}}));
   EXPECT_EQ(profile.cache_kept_bytes, 3U << 20U);
   EXPECT_EQ(profile.slots_min, 2U);
   EXPECT_EQ(profile.slots_max, 3U);
@@ -283,6 +295,20 @@ INSTANTIATE_TEST_SUITE_P(
         BadToml{"[[profile]]\npin_slots = 1", "f.toml:2:13: profile[0].pin_slots", "true or false"},
         BadToml{"[[profile]]\npin_slots = true\n[profile.defaults]\ncpu_set = \"0\"",
                 "f.toml:4:11: profile[0].defaults.cpu_set", "contradicts pin_slots"},
+        BadToml{"[[profile]]\nio_max = 1", "f.toml:2:10: profile[0].io_max", "[[profile.io_max]]"},
+        BadToml{"[[profile]]\nio_max = [1]", "f.toml:2:11: profile[0].io_max[0]", "[[profile.io"},
+        BadToml{"[[profile]]\n[[profile.io_max]]\npath = \"sda\"\nread_bytes = 1",
+                "f.toml:3:8: profile[0].io_max[0].path", "plain absolute path"},
+        BadToml{"[[profile]]\n[[profile.io_max]]\npath = \"/\"",
+                "f.toml:3:8: profile[0].io_max[0].path", "limited in nothing"},
+        BadToml{"[[profile]]\n[[profile.io_max]]\npath = \"/\"\nread_bytes = \"fast\"",
+                "f.toml:4:14: profile[0].io_max[0].read_bytes", "MiB"},
+        BadToml{"[[profile]]\n[[profile.io_max]]\npath = \"/\"\nwrite_bytes = 0",
+                "f.toml:4:15: profile[0].io_max[0].write_bytes", "1B to 1024TiB"},
+        BadToml{"[[profile]]\n[[profile.io_max]]\npath = \"/\"\nread_operations = 0",
+                "f.toml:4:19: profile[0].io_max[0].read_operations", "1 to 1000000000"},
+        BadToml{"[[profile]]\n[[profile.io_max]]\npath = \"/\"\nrate = 1",
+                "f.toml:4:1: profile[0].io_max[0].rate", "unknown key"},
         BadToml{"[[profile]]\ncache_kept = -1", "f.toml:2:14: profile[0].cache_kept", "negative"},
         BadToml{"[[profile]]\nslots_max = 5000", "f.toml:2:13: profile[0].slots_max", "1 to 4096"},
         BadToml{"[[profile]]\nslots_min = 3\nslots_max = 2", "f.toml:2:13: profile[0].slots_min",
@@ -388,6 +414,7 @@ void expect_same(const Profile& left, const Profile& right) {
   EXPECT_EQ(left.maximums, right.maximums);
   EXPECT_EQ(left.pin_slots, right.pin_slots);
   EXPECT_EQ(left.pressure, right.pressure);
+  EXPECT_EQ(left.io_max, right.io_max);
   EXPECT_EQ(left.cache_kept_bytes, right.cache_kept_bytes);
   EXPECT_EQ(left.slots_min, right.slots_min);
   EXPECT_EQ(left.slots_max, right.slots_max);

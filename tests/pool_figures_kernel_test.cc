@@ -300,6 +300,60 @@ TEST_F(PoolFigures, TheTimeThatAJobWaitedForACpuIsInItsPressureWhereItIsAskedFor
   EXPECT_LT(next.cpu_pressure.value(), *waited.cpu_pressure);
 }
 
+TEST_F(PoolFigures, AJobReadsADiskNoFasterThanItsProfileAllows) {
+  HATCHERY_REQUIRE_FEATURE("cgroup_v2");
+  HATCHERY_REQUIRE_FEATURE("cgroup_io");
+  const std::string file = std::filesystem::read_symlink("/proc/self/exe");
+  profile().binds.push_back({.source = file, .target = "/opt/file"});
+  // Past the page cache.
+  const std::string read = "dd if=/opt/file of=/dev/null iflag=direct bs=64k count=32 status=none";
+  const Report control = run_shell(read);
+  EXPECT_GE(control.io_read_bytes.value_or(0), 2 * kMiB) << describe(control);
+  stop_pool();
+  profile().io_max = {{.path = file, .read_bytes = kMiB / 2}};
+  const Report limited = run_shell(read);
+  EXPECT_GE(limited.io_read_bytes.value_or(0), 2 * kMiB) << describe(limited);
+  // 2 MiB at 0.5 a second; the kernel lets the first tenth of a second's through at once.
+  EXPECT_GE(limited.wall_time, std::chrono::seconds(3)) << describe(limited);
+  EXPECT_LT(control.wall_time, limited.wall_time);
+}
+
+TEST_F(PoolFigures, LimitsOfADiskAreOfItsSlotAndOutliveAJob) {
+  HATCHERY_REQUIRE_FEATURE("cgroup_v2");
+  HATCHERY_REQUIRE_FEATURE("cgroup_io");
+  profile().io_max = {{.path = std::filesystem::read_symlink("/proc/self/exe"),
+                       .read_bytes = kMiB,
+                       .write_bytes = 2 * kMiB,
+                       .read_operations = 30,
+                       .write_operations = 40}};
+  for (int job = 0; job < 2; ++job) {
+    EXPECT_EQ(run_shell("true").outcome, Outcome::kAccepted);
+    const Result<std::string> limit = read_whole_file(job_group("io") + "/../io.max");
+    ASSERT_TRUE(limit) << limit.error().message();
+    EXPECT_THAT(*limit, HasSubstr(" rbps=1048576 wbps=2097152 riops=30 wiops=40"));
+  }
+}
+
+TEST_F(PoolFigures, ADiskThatCanNotBeLimitedRefusesTheProfile) {
+  profile().io_max = {{.path = "/proc", .read_bytes = 1}};
+  const Result<std::unique_ptr<Pool>> made = Pool::create(config);
+  ASSERT_FALSE(made);
+  EXPECT_THAT(made.error().message(), HasSubstr("io_max[0].path"));
+  const Result<CgroupHost> host = CgroupHost::find(config.cgroup_parent);
+  ASSERT_TRUE(host);
+  const CgroupHierarchy* io = host->with("io");
+  if (io == nullptr || !io->v2) {
+    EXPECT_EQ(made.error().errnum, ENOTSUP) << made.error().message();
+    return;
+  }
+  EXPECT_EQ(made.error().errnum, ENOTBLK) << made.error().message();
+  const std::string disk = std::filesystem::read_symlink("/proc/self/exe");
+  profile().io_max = {{.path = disk, .read_bytes = 1}, {.path = disk, .write_bytes = 1}};
+  const Result<std::unique_ptr<Pool>> twice = Pool::create(config);
+  ASSERT_FALSE(twice);
+  EXPECT_THAT(twice.error().message(), HasSubstr("another entry limits"));
+}
+
 TEST_F(PoolFigures, PinningToCpusThatThePoolDoesNotHaveIsRefused) {
   HATCHERY_REQUIRE_FEATURE("cgroup_cpuset");
   const std::vector<std::uint32_t> cpus = usable_cpu_numbers();

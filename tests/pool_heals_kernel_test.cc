@@ -219,6 +219,69 @@ TEST_F(PoolHeals, AZygoteThatIsStoppedIsReplacedThoughItsJobIsKilledForALimit) {
   expect_well();
 }
 
+/// A process that no signal reaches, not even SIGKILL, until it thaws.
+class Frozen {
+ public:
+  explicit Frozen(pid_t pid) : group_(kFreezerV1 + ("/test-" + std::to_string(::getpid()))) {
+    HATCHERY_CHECK(::mkdir(group_.c_str(), 0755) == 0);
+    std::ofstream(group_ + "/cgroup.procs") << pid;
+    set("FROZEN");
+  }
+  ~Frozen() {
+    thaw();
+    while (::rmdir(group_.c_str()) < 0) ::sched_yield();  // Until it has died.
+  }
+  Frozen(const Frozen&) = delete;
+  Frozen& operator=(const Frozen&) = delete;
+  void thaw() { set("THAWED"); }
+
+ private:
+  void set(const std::string& wanted) {
+    std::ofstream(group_ + "/freezer.state") << wanted;
+    for (std::string state; state != wanted; ::sched_yield())
+      std::ifstream(group_ + "/freezer.state") >> state;
+  }
+  std::string group_;
+};
+
+TEST_F(PoolHeals, AZygoteThatDoesNotDieKeepsWhatItHasUntilItDoes) {
+  HATCHERY_REQUIRE_FEATURE("freezer_v1");
+  config.uid_count = 2;  // One slot's.
+  const Held held;
+  JobSpec spec = held.job();
+  spec.limits.wall_time = milliseconds(500);
+  auto report = pool().submit(std::move(spec));
+  ASSERT_TRUE(report);
+  held.await_start();
+  Frozen frozen(only_zygote());
+  EXPECT_EQ(report->get().outcome, Outcome::kWallLimit) << "reported though it does not die";
+  const Report none = run_shell("true");
+  EXPECT_EQ(none.outcome, Outcome::kInternalError);
+  ASSERT_TRUE(none.error);
+  EXPECT_EQ(none.error->step, Step::kLeaseUid) << "no other slot has its uids";
+  frozen.thaw();
+  while (pool().stats().slots_ready == 0) ::sched_yield();
+  EXPECT_EQ(pool().stats().slots_total, 1U);
+  expect_well();
+}
+
+TEST_F(PoolHeals, APoolEndsThoughAZygoteDoesNotDie) {
+  HATCHERY_REQUIRE_FEATURE("freezer_v1");
+  const Held held;
+  JobSpec spec = held.job();
+  spec.limits.wall_time = milliseconds(500);
+  auto report = pool().submit(std::move(spec));
+  ASSERT_TRUE(report);
+  held.await_start();
+  {
+    const Frozen frozen(only_zygote());
+    EXPECT_EQ(report->get().outcome, Outcome::kWallLimit);
+    stop_pool();
+  }
+  pool();  // Removes what the other could not.
+  expect_well();
+}
+
 TEST_F(PoolHeals, EveryProcessOfAJobIsKilledAtItsLimitThoughTheZygoteIsStopped) {
   HATCHERY_REQUIRE_FEATURE("cgroup_kill");  // A v2 group of the job's own lists its processes.
   /// What the zygote is when a child of the job's main process ends.
@@ -331,6 +394,31 @@ TEST_F(PoolHeals, SlotsGrowWithDemandAndShrinkWhenIdle) {
   for (auto& report : reports) EXPECT_EQ(report.get().outcome, Outcome::kAccepted);
   while (pool().stats().slots_total > 1) ::sched_yield();
   expect_well();
+}
+
+/// Those of the memory controller, the removed ones that something keeps included.
+std::uint64_t memory_groups() {
+  std::ifstream lines("/proc/cgroups");
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with("memory\t")) return std::stoull(line.substr(line.find('\t', 7) + 1));
+  return 0;
+}
+
+TEST_F(PoolHeals, APoolLeavesNoDeadControlGroupThoughWhatItsJobsReadIsCached) {
+  const fs::path directory = make_temporary_directory();
+  const std::string file = directory / "file";
+  // More than a slot that ran nothing has, less than what a reset gives back.
+  std::ofstream(file) << std::string(512 * kKiB, 'x');
+  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::fsync(fd.get()), 0);
+  ASSERT_EQ(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  profile().binds.push_back({.source = file, .target = "/opt/file"});
+  const std::uint64_t before = memory_groups();
+  ASSERT_GT(before, 0U);
+  EXPECT_EQ(run_shell("cat /opt/file >/dev/null").outcome, Outcome::kAccepted);
+  stop_pool();
+  while (memory_groups() > before) ::sched_yield();  // A worker of the kernel frees them.
+  fs::remove_all(directory);
 }
 
 // More than the sockets between pool and launcher hold: neither may wait for the other.

@@ -2,6 +2,7 @@
 
 #include <linux/mount.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "workers/protocol.h"
@@ -82,21 +83,42 @@ int OwnInodes::make(int lower_fd) noexcept {
   return overlay_fd;
 }
 
-int OwnInodes::find(int lower_fd) noexcept {
-  struct statx status {};
-  if (!identify(lower_fd, status)) return -1;
+int OwnInodes::find(const struct statx& lower) const noexcept {
   for (std::size_t i = 0; i < count_; ++i)
-    if (overlays_[i].mount_id == status.stx_mnt_id && overlays_[i].inode == status.stx_ino)
+    if (overlays_[i].mount_id == lower.stx_mnt_id && overlays_[i].inode == lower.stx_ino)
       return overlays_[i].root_fd;
-  const int root_fd = make(lower_fd);
-  if (root_fd >= 0) overlays_[count_++] = {root_fd, status.stx_mnt_id, status.stx_ino};
-  return root_fd;
+  return -1;
 }
 
 int OwnInodes::open_below(int lower_fd, const char* name) noexcept {
-  const int root_fd = find(lower_fd);
-  if (root_fd < 0) return -1;
+  struct statx status {};
+  if (!identify(lower_fd, status)) return -1;
+  int root_fd = find(status);
+  if (root_fd < 0) {
+    root_fd = make(lower_fd);
+    if (root_fd < 0) return -1;
+    overlays_[count_++] = {root_fd, status.stx_mnt_id, status.stx_ino};
+  }
   return ::open_tree(root_fd, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+}
+
+int OwnInodes::open_in_ancestor(const char* real, const struct statx& self) noexcept {
+  char path[4096];
+  ::snprintf(path, sizeof path, "%s", real);
+  // Without symbolic links, so that each directory above is what "/" puts before it.
+  for (char* slash = std::strrchr(path, '/'); slash != nullptr; slash = std::strrchr(path, '/')) {
+    *slash = '\0';
+    const int above_fd = ::open(slash == path ? "/" : path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct statx above {};
+    const bool same_mount =
+        above_fd >= 0 && identify(above_fd, above) && above.stx_mnt_id == self.stx_mnt_id;
+    if (above_fd >= 0) ::close(above_fd);
+    if (!same_mount) return -1;
+    if (const int root_fd = find(above); root_fd >= 0)
+      return ::open_tree(root_fd, real + (slash - path) + 1,
+                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+  }
+  return -1;
 }
 
 int OwnInodes::open(const char* source) noexcept {
@@ -109,11 +131,11 @@ int OwnInodes::open(const char* source) noexcept {
   const ssize_t size = ::readlink(link, real, sizeof real - 1);
   if (size <= 0 || !identify(source_fd, self)) return close_keeping_errno(source_fd);
   real[size] = '\0';
+  int tree_fd = open_in_ancestor(real, self);
   char* const slash = std::strrchr(real, '/');
   const bool directory = S_ISDIR(self.stx_mode);
-  int tree_fd = -1;
-  errno = ENOTSUP;
-  if (slash != nullptr && !(directory && slash == real)) {
+  if (tree_fd < 0) errno = ENOTSUP;
+  if (tree_fd < 0 && slash != nullptr && !(directory && slash == real)) {
     // Below its parent, together with its neighbours: "/etc/services" and "/etc/ssl".
     *slash = '\0';
     const int parent_fd = ::open(slash == real ? "/" : real, O_PATH | O_DIRECTORY | O_CLOEXEC);

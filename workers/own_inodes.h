@@ -5,12 +5,14 @@
 // mount namespace of its own. Thread: the only one.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstddef>
 
 namespace hatchery {
 
 /// The overlays of one slot while it is being set up. One overlay serves all sources of a
-/// directory.
+/// directory, and what lies deeper in it.
 class OwnInodes {
  public:
   /// `directory` holds two empty directories, "empty" and "mount". Borrowed.
@@ -34,7 +36,8 @@ class OwnInodes {
     unsigned long long inode;
   };
   int open_below(int lower_fd, const char* name) noexcept;
-  int find(int lower_fd) noexcept;
+  int open_in_ancestor(const char* real, const struct statx& self) noexcept;
+  int find(const struct statx& lower) const noexcept;
   int make(int lower_fd) noexcept;
 
   const char* directory_;

@@ -64,9 +64,10 @@ inline constexpr Failure kDone{};
 // ---- slot plan: a sealed memfd made once a profile
 // -------------------------------------------------
 
-/// Shown in place of every masked file: an empty one, made in the slot's root, without any
-/// permission.
+/// Shown in place of every masked file and directory: empty ones, made in the slot's root, the file
+/// without any permission.
 inline constexpr const char* kMaskFile = "/dev/.masked";
+inline constexpr const char* kMaskDirectory = "/dev/.empty";
 
 enum class MountKind : std::uint16_t {
   kDirectory = 1,  ///< mkdir -p target

@@ -270,26 +270,22 @@ Failure mask(const SlotSetup& setup, int root_fd, std::uint32_t index) noexcept 
   const int described = ::fstat(found, &status);
   ::close(found);
   if (described < 0) return failed(Step::kSlotMaskPath, at);
-  int cover_fd = -1;
-  if (S_ISDIR(status.st_mode)) {
-    const char* const options[3][2] = {{"size", "4k"}, {"nr_inodes", "1"}, {"mode", "0555"}};
-    cover_fd = new_filesystem(
-        "tmpfs", options,
-        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-  } else {
-    // An empty file of the slot's own root that nobody may open: EACCES rather than emptiness.
-    const int masked_fd = open_in_root(root_fd, protocol::kMaskFile, O_PATH);
-    cover_fd = masked_fd < 0 ? -1
-                             : ::open_tree(masked_fd, "",
-                                           OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-    if (masked_fd < 0 || cover_fd < 0 ||
-        restrict_mount(cover_fd,
-                       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
-                       0) < 0)
-      return failed(Step::kSlotMaskPath, at);
-    ::close(masked_fd);
-  }
-  if (cover_fd < 0 || setup.injected(Step::kSlotMaskPath) || attach(root_fd, cover_fd, target) < 0)
+  // Of the slot's own root, not a filesystem each: every memory cgroup of the host has a word for
+  // every mounted filesystem (shrinker_info), which is most of what a slot costs among thousands.
+  const bool directory = S_ISDIR(status.st_mode);
+  const int masked_fd =
+      open_in_root(root_fd, directory ? protocol::kMaskDirectory : protocol::kMaskFile, O_PATH);
+  const int cover_fd =
+      masked_fd < 0
+          ? -1
+          : ::open_tree(masked_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  if (masked_fd < 0 || cover_fd < 0 ||
+      restrict_mount(cover_fd,
+                     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+                     0) < 0)
+    return failed(Step::kSlotMaskPath, at);
+  ::close(masked_fd);
+  if (setup.injected(Step::kSlotMaskPath) || attach(root_fd, cover_fd, target) < 0)
     return failed(Step::kSlotMaskPath, at);
   ::close(cover_fd);
   return kDone;
