@@ -157,7 +157,15 @@ std::uint64_t measure_stream_file(Collector& collector) {
 
 void Loop::on_ended(Slot& slot, const protocol::Ended& ended) {
   if (slot.state == SlotState::kDead && slot.job != nullptr) slot.job->ended = ended;
-  if (slot.state != SlotState::kRunning) return;
+  const bool running = slot.state == SlotState::kRunning;
+  // Before it had read a job. A job that is killed just then costs no slot.
+  if (ended.phase < protocol::WorkerPhase::kPlanned &&
+      !(running && slot.job->killed != KillReason::kNone))
+    return lose(slot, Error{.step = Step::kReceiveMessage,
+                            .object = "from the worker of slot " + std::to_string(slot.number),
+                            .detail = "it died before it had a job",
+                            .remedy = "the slot is replaced"});
+  if (!running) return;
   slot.apply(SlotEvent::kEnded);
   Job& job = *slot.job;
   job.ended = ended;

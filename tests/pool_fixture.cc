@@ -170,7 +170,10 @@ std::string describe(const Report& report) {
   if (report.exit_code) text += ", exit code " + std::to_string(*report.exit_code);
   if (report.signal) text += ", signal " + std::to_string(*report.signal);
   if (report.error) text += ", " + report.error->message();
-  if (const Output* output = report.output("stderr")) text += ", stderr: " + output->bytes;
+  if (report.memory_peak_bytes) text += ", peak " + std::to_string(*report.memory_peak_bytes);
+  for (const char* name : {"stdout", "stderr"})
+    if (const Output* output = report.output(name))
+      text += std::string(", ") + name + ": " + output->bytes.substr(0, 2000);
   return text;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -62,7 +63,14 @@ class PoolTest : public ::testing::Test {
 std::string make_temporary_directory();
 /// The bytes of that output; fails the test when there is none.
 std::string output_of(const Report& report, const std::string& name = "stdout");
-/// For messages: outcome, exit, error and stderr in a line.
+/// For messages: outcome, exit, error and the outputs in a line.
 std::string describe(const Report& report);
 
 }  // namespace hatchery::testing
+
+namespace hatchery {
+
+/// What GoogleTest prints of one: not its bytes.
+inline void PrintTo(const Report& report, std::ostream* out) { *out << testing::describe(report); }
+
+}  // namespace hatchery

@@ -10,6 +10,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <map>
 
 #include "pool/limits.h"
@@ -87,6 +88,13 @@ class PoolHeals : public PoolTest {
     EXPECT_FALSE(zygotes.empty());
     return zygotes.empty() ? -1 : *std::min_element(zygotes.begin(), zygotes.end());
   }
+  /// Of the only slot, which is ready.
+  pid_t parked_worker() {
+    while (pool().stats().slots_ready == 0) ::sched_yield();
+    const std::vector<pid_t> both = processes_named("hatchery-zygote");
+    EXPECT_EQ(both.size(), 2U);
+    return both.empty() ? -1 : *std::max_element(both.begin(), both.end());
+  }
   void SetUp() override {
     PoolTest::SetUp();
     profile().slots_max = 1;
@@ -145,10 +153,7 @@ class ParkedWorker : public PoolHeals {
   /// Whether /proc/PID of the parked worker belongs to the worker's own user, who then may read its
   /// memory; if not, it is its user namespace's root's (proc(5)).
   bool is_its_users() {
-    while (pool().stats().slots_ready == 0) ::sched_yield();
-    const std::vector<pid_t> both = processes_named("hatchery-zygote");
-    EXPECT_EQ(both.size(), 2U);
-    const std::string worker = "/proc/" + std::to_string(both.empty() ? 0 : both.back());
+    const std::string worker = "/proc/" + std::to_string(parked_worker());
     struct stat owner {};
     EXPECT_EQ(::stat((worker + "/environ").c_str(), &owner), 0);
     std::ifstream status(worker + "/status");
@@ -194,6 +199,26 @@ TEST_F(PoolHeals, AZygoteThatIsKilledWhileIdleIsReplaced) {
   const Report next = run_shell("echo next");
   EXPECT_TRUE(next.outcome == Outcome::kAccepted || next.outcome == Outcome::kInternalError);
   expect_well();
+}
+
+TEST_F(PoolHeals, AParkedWorkerThatIsKilledCostsItsSlotAndNoJob) {
+  ASSERT_EQ(::kill(parked_worker(), SIGKILL), 0);
+  while (pool().stats().slots_replaced == 0) ::sched_yield();
+  expect_well();
+}
+
+TEST_F(PoolHeals, AJobThatIsCancelledBeforeItsWorkerHasReadItCostsNoSlot) {
+  ASSERT_EQ(::kill(parked_worker(), SIGSTOP), 0);
+  std::promise<Report> promise;
+  const Result<JobTicket> ticket = pool().submit(
+      shell("echo stale"), [&promise](Report report) { promise.set_value(std::move(report)); });
+  ASSERT_TRUE(ticket);
+  while (pool().stats().running == 0) ::sched_yield();  // It is handed over.
+  EXPECT_TRUE(pool().cancel(*ticket));
+  const Report report = promise.get_future().get();
+  EXPECT_EQ(report.outcome, Outcome::kCancelled) << describe(report);
+  EXPECT_EQ(output_of(run_shell("echo fresh")), "fresh\n");
+  EXPECT_EQ(pool().stats().slots_replaced, 0U);
 }
 
 TEST_F(PoolHeals, AZygoteThatIsStoppedIsReplacedAndItsJobReported) {

@@ -88,7 +88,8 @@ class Zygote {
   Failure reset_network(bool first) noexcept;
   long clone_worker() noexcept;
   Ended reap(long worker) noexcept;
-  void await_reset_message() noexcept;
+  /// `plan_unread`: that of a job may come first.
+  void await_reset_message(bool plan_unread) noexcept;
   bool own_network() const noexcept {
     return setup_.plan->network_host == 0 && !setup_.without(protocol::kWithoutNetworkNamespace);
   }
@@ -301,13 +302,19 @@ Ended Zygote::reap(long worker) noexcept {
   return ended;
 }
 
-void Zygote::await_reset_message() noexcept {
+void Zygote::await_reset_message(bool plan_unread) noexcept {
   protocol::Reset message;
   iovec part{&message, sizeof message};
   int fds[1] = {-1};
   std::size_t fds_count = 0;
-  const ssize_t size = raw::receive_message(context_.socket_fd, &part, 1, fds, 1, &fds_count);
-  if (size != sizeof message || message.kind != protocol::MessageKind::kReset) ::_exit(0);
+  for (;;) {
+    const ssize_t size = raw::receive_message(context_.socket_fd, &part, 1, fds, 1, &fds_count);
+    if (size == sizeof message && message.kind == protocol::MessageKind::kReset) break;
+    if (!plan_unread || message.kind != protocol::MessageKind::kJobPlan) ::_exit(0);
+    // Else the next worker would read it.
+    plan_unread = false;
+    if (fds_count > 0) ::close(fds[0]);
+  }
   if (fds_count == 0) return;
   // The next worker is born in another group. Under the old number: low ones stay free.
   if (context_.job_cgroup_fd < 0 || ::dup3(fds[0], context_.job_cgroup_fd, O_CLOEXEC) < 0)
@@ -332,13 +339,15 @@ void Zygote::run() noexcept {
     if (worker == 0) run_worker(worker_context_);
     const Ended ended = reap(worker);
     if (ended.phase == WorkerPhase::kHungUp) ::_exit(0);
-    if (ended.phase == WorkerPhase::kBorn || ended.phase == WorkerPhase::kParked) {
-      // No job was taken: the worker failed, or was killed, before there was one.
-      const bool silent = ended.failure.step == Step::kNone;
-      require(silent ? Failure{Step::kWorkerClone, -1, ECHILD} : ended.failure);
+    const bool parked = ended.phase == WorkerPhase::kParked;
+    if (ended.phase == WorkerPhase::kBorn || parked) {
+      // No job was taken. One that had parked may have been killed with a job under way to it: the
+      // pool knows.
+      require(ended.failure);
+      if (!parked) give_up({Step::kWorkerClone, -1, ECHILD});
     }
     if (raw::send_message(context_.socket_fd, &ended, sizeof ended, nullptr, 0) < 0) ::_exit(0);
-    await_reset_message();
+    await_reset_message(parked);
   }
 }
 
