@@ -31,7 +31,7 @@ MATCHER_P(Forbade, name, std::string("was killed for calling ") + name) {
          arg.forbidden_syscall->name == name;
 }
 
-/// The kernel itself would refuse these with EPERM too, for lack of a capability: a policy that
+/// Most kernels would refuse these with EPERM too, for lack of a capability: a policy that
 /// kills tells who was first.
 Attack fatal(const std::string& name, const std::string& does, const std::string& call,
              const std::string& source = "F89") {
@@ -42,7 +42,7 @@ Attack fatal(const std::string& name, const std::string& does, const std::string
           .layer = "seccomp filter",
           .job = payload("refused", {call}),
           .gets = Forbade(call),
-          .control = without(kWithoutFilter, "filter", Prints(ContainsRegex("^(EPERM|ENOSYS)$"))),
+          .control = without(kWithoutFilter, "filter", Prints(ContainsRegex("^(EPERM|ENOSYS|EFAULT)$"))),
           // A pool beside: the frame's own look at the slot calls what this one kills for.
           .play = [](Pool& pool, JobSpec spec) {
             PoolConfig config = pool.config();
