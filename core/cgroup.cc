@@ -25,7 +25,8 @@ Result<void> make_group(const std::string& path) {
   if (::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) return {};
   return errno_error(Step::kCreateCgroup, path, errno,
                      errno == EACCES || errno == EPERM || errno == EROFS
-                         ? "run as root, or in a unit with Delegate=yes, or set cgroup_parent"
+                         ? "run as root, or in a unit with Delegate=yes, or set cgroup_parent, or "
+                           "cgroup = \"none\" where weaker limits do"
                          : "");
 }
 

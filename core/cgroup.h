@@ -46,7 +46,7 @@ struct CgroupHost {
   const CgroupHierarchy* with(const std::string& controller) const noexcept;
   const CgroupHierarchy* v2() const noexcept;
   bool has(const std::string& controller) const noexcept { return with(controller) != nullptr; }
-  /// "cgroup v1", "cgroup v1+v2" or "cgroup v2".
+  /// "cgroup v1", "cgroup v1+v2" or "cgroup v2"; "no cgroup: …" of one without hierarchies.
   std::string name() const;
 };
 

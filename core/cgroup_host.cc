@@ -108,10 +108,12 @@ Result<CgroupHost> CgroupHost::find(const std::string& parent) {
   CgroupHost host;
   host.hierarchies = mounted_hierarchies(*mountinfo);
   if (host.hierarchies.empty())
-    return Error{.step = Step::kFindCgroup,
-                 .object = "/proc/self/mountinfo",
-                 .detail = "no cgroup hierarchy is mounted",
-                 .remedy = "mount cgroup2 on /sys/fs/cgroup"};
+    return Error{
+        .step = Step::kFindCgroup,
+        .object = "/proc/self/mountinfo",
+        .detail = "no cgroup hierarchy is mounted",
+        .remedy =
+            "mount cgroup2 on /sys/fs/cgroup, or set cgroup = \"none\" where weaker limits do"};
   for (CgroupHierarchy& hierarchy : host.hierarchies) {
     if (hierarchy.v2) {
       const Result<std::string> offered = read_whole_file(hierarchy.mount + "/cgroup.controllers");
@@ -142,6 +144,7 @@ const CgroupHierarchy* CgroupHost::v2() const noexcept {
 }
 
 std::string CgroupHost::name() const {
+  if (hierarchies.empty()) return "no cgroup: rlimits of each process";
   const bool v1 = std::any_of(hierarchies.begin(), hierarchies.end(),
                               [](const CgroupHierarchy& hierarchy) { return !hierarchy.v2; });
   if (!v1) return "cgroup v2";

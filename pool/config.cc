@@ -246,6 +246,8 @@ Result<void> PoolConfig::validate() const {
     return wrong("cgroup_parent", quote(cgroup_parent) + " is not a plain relative path",
                  "give it relative to the hierarchy's mount, like \"system.slice/hatchery\"");
   }
+  if (!cgroup_parent.empty() && cgroup == CgroupUse::kNone)
+    return wrong("cgroup_parent", "contradicts cgroup = \"none\"", "leave one of them out");
   if (zygote_path.find('\0') != std::string::npos) {
     return wrong("zygote_path", "has a NUL byte", "give the path of hatchery-zygote");
   }

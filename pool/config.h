@@ -49,6 +49,16 @@ enum class RefusedCall : std::uint8_t {
   kKill,   ///< The job is killed: outcome forbidden syscall, with number and name.
 };
 
+/// What enforces limits on memory, processes and CPU time.
+enum class CgroupUse : std::uint8_t {
+  kAuto,  ///< cgroups, as they are found. A pool that may make none does not start. The default.
+  /// Rlimits: weaker, for jobs that are trusted on hosts that give no cgroup. memory is each
+  /// process's address space, and files in /tmp, /w and /dev/shm come on top; cpu_time is each
+  /// process's, in whole seconds, rounded up, and the job's when it has ended; processes is the
+  /// job's. Other limits of cgroups are refused, and figures that only cgroups give are absent.
+  kNone,
+};
+
 /// Most slots of one profile.
 inline constexpr std::uint32_t kSlotsMax = 4'096;
 
@@ -153,6 +163,7 @@ struct PoolConfig {
   /// cgroup below which the pool makes its own, relative to each hierarchy's mount; "" finds it:
   /// the own group when it is delegated, else the root of each hierarchy.
   std::string cgroup_parent = {};
+  CgroupUse cgroup = CgroupUse::kAuto;
   /// The hatchery-zygote executable; "" looks beside the running program, in ../libexec/hatchery
   /// from it, then where it was configured to be installed.
   std::string zygote_path = {};

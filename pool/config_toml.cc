@@ -161,6 +161,8 @@ PoolConfig read_config(Reading& reading, const toml::table& table) {
   reader.string("name", config.name);
   reader.string("state_directory", config.state_directory);
   reader.string("cgroup_parent", config.cgroup_parent);
+  reader.choice<CgroupUse>("cgroup", config.cgroup,
+                           {{"auto", CgroupUse::kAuto}, {"none", CgroupUse::kNone}});
   reader.string("zygote_path", config.zygote_path);
   reader.integer("shutdown_ms", config.shutdown_ms);
   reader.bytes("store_bytes_max", config.store_bytes_max);

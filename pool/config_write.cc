@@ -194,6 +194,8 @@ std::string config_to_toml(const PoolConfig& config) {
   writer.key("state_directory", toml_string(config.state_directory));
   writer.comment("cgroup below which the pool makes its own; \"\" finds it.");
   writer.key("cgroup_parent", toml_string(config.cgroup_parent));
+  writer.comment("\"none\": no cgroups; memory, processes and cpu_time are rlimits, weaker.");
+  writer.key("cgroup", config.cgroup == CgroupUse::kNone ? "\"none\"" : "\"auto\"");
   writer.comment("The hatchery-zygote executable; \"\" finds it.");
   writer.key("zygote_path", toml_string(config.zygote_path));
   writer.comment("Milliseconds of an orderly shutdown; then what is left is killed.");

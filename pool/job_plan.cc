@@ -147,14 +147,24 @@ std::vector<std::string> exec_candidates(const JobSpec& spec, const std::vector<
   return candidates;
 }
 
-std::vector<protocol::Rlimit> rlimits(const Limits& limits) {
+std::vector<protocol::Rlimit> rlimits(const Limits& limits, CgroupUse cgroup) {
   std::vector<protocol::Rlimit> all;
   const auto add = [&all](unsigned resource, std::optional<std::uint64_t> value) {
     if (value) all.push_back({resource, 0, *value, *value});
   };
   add(RLIMIT_FSIZE, limits.file_bytes);
   add(RLIMIT_STACK, limits.stack_bytes);
-  add(RLIMIT_AS, limits.address_space_bytes);
+  std::optional<std::uint64_t> address_space = limits.address_space_bytes;
+  if (cgroup == CgroupUse::kNone) {
+    if (limits.memory_bytes)
+      address_space = std::min(address_space.value_or(*limits.memory_bytes), *limits.memory_bytes);
+    // Of the slot's own user, so of the job (getrlimit(2)).
+    if (limits.processes) add(RLIMIT_NPROC, *limits.processes);
+    if (limits.cpu_time)
+      add(RLIMIT_CPU, static_cast<std::uint64_t>(
+                          std::chrono::ceil<std::chrono::seconds>(*limits.cpu_time).count()));
+  }
+  add(RLIMIT_AS, address_space);
   add(RLIMIT_DATA, limits.data_bytes);
   if (limits.open_files) add(RLIMIT_NOFILE, *limits.open_files);
   return all;
@@ -253,7 +263,8 @@ Result<void> check_collectors(const JobSpec& spec, const Limits& limits) {
   return {};
 }
 
-EncodedJob encode_job(const JobSpec& spec, const Profile& profile, const Limits& limits) {
+EncodedJob encode_job(const JobSpec& spec, const Profile& profile, const Limits& limits,
+                      CgroupUse cgroup) {
   const std::vector<std::string>& env = spec.env ? *spec.env : profile.env;
   EncodedJob job;
   BodyWriter writer;
@@ -263,7 +274,7 @@ EncodedJob encode_job(const JobSpec& spec, const Profile& profile, const Limits&
   job.header.working_directory = static_cast<std::uint32_t>(writer.text(spec.working_directory));
   const std::size_t label_bytes = profile.selinux_type.empty() ? 0 : protocol::kLabelBytes;
   job.header.label = static_cast<std::uint32_t>(writer.text(std::string(label_bytes, '\0')));
-  const std::vector<protocol::Rlimit> limit_table = rlimits(limits);
+  const std::vector<protocol::Rlimit> limit_table = rlimits(limits, cgroup);
   job.header.rlimits =
       writer.table(limit_table.data(), limit_table.size() * sizeof(protocol::Rlimit));
   job.header.controlling_terminal = spec.controlling_terminal ? 1 : 0;

@@ -34,7 +34,8 @@ struct EncodedJob {
 };
 
 /// Precondition: validated, limits effective.
-EncodedJob encode_job(const JobSpec& spec, const Profile& profile, const Limits& limits);
+EncodedJob encode_job(const JobSpec& spec, const Profile& profile, const Limits& limits,
+                      CgroupUse cgroup = CgroupUse::kAuto);
 
 /// Fills in the SELinux exec context of the slot that the job got; room is reserved where the
 /// profile has a type.

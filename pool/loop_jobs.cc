@@ -192,6 +192,10 @@ void Loop::fill_figures(Slot& slot, Job& job) {
   report.memory_pressure = in_ns(figures.memory_pressure_ns);
   report.io_pressure = in_ns(figures.io_pressure_ns);
   fill_from_end(job);
+  if (setup_.config.cgroup == CgroupUse::kAuto || job.ended.ended_ns == 0) return;
+  report.cpu_user = std::chrono::microseconds(job.ended.user_us);
+  report.cpu_system = std::chrono::microseconds(job.ended.system_us);
+  report.cpu_time = *report.cpu_user + *report.cpu_system;
 }
 
 void Loop::record_end(Job& job) {

@@ -70,6 +70,7 @@ void Loop::place(Slot& slot, Job& job) {
   job.listener = std::move(slot.listener);
   CgroupLimits limits = cgroup_limits(job.limits);
   limits.may_swap = (setup_.config.testing_without & protocol::kWithoutSwapLimit) != 0;
+  if (setup_.config.cgroup == CgroupUse::kNone) limits = {};  // They are in the plan, as rlimits.
   if (Result<void> limited = slot.cgroup->apply(limits); !limited)
     return files_are_in(slot, job, std::move(limited));
   if (job.spec.files_in.empty()) return files_are_in(slot, job, {});

@@ -118,7 +118,7 @@ Result<void> check_open_files(const Limits& limits) {
 }
 
 /// Every limit must be enforceable here, or the job is refused (never run with less).
-Result<void> check_controllers(const Limits& limits, const CgroupHost& cgroups) {
+Result<void> check_controllers(const Limits& limits, const CgroupHost& cgroups, CgroupUse cgroup) {
   const auto need = [&](bool asked, const char* controller, const char* field) -> Result<void> {
     if (!asked || cgroups.has(controller)) return {};
     return Error{.step = Step::kValidateJob,
@@ -127,10 +127,12 @@ Result<void> check_controllers(const Limits& limits, const CgroupHost& cgroups) 
                  .detail = std::string("this host has no cgroup controller \"") + controller + "\"",
                  .remedy = "leave the limit out of job and profile, or see `hatchery doctor`"};
   };
-  HATCHERY_TRY(need(limits.memory_bytes || limits.memory_soft_bytes, "memory", "memory"));
-  HATCHERY_TRY(need(limits.processes.has_value(), "pids", "processes"));
+  HATCHERY_TRY(need(limits.memory_soft_bytes.has_value(), "memory", "memory_soft"));
   HATCHERY_TRY(need(limits.cpu_rate || limits.cpu_weight, "cpu", "cpu_rate or cpu_weight"));
   HATCHERY_TRY(need(limits.cpu_set.has_value(), "cpuset", "cpu_set"));
+  if (cgroup == CgroupUse::kNone) return {};  // The others are rlimits.
+  HATCHERY_TRY(need(limits.memory_bytes.has_value(), "memory", "memory"));
+  HATCHERY_TRY(need(limits.processes.has_value(), "pids", "processes"));
   if (limits.cpu_time && cgroups.v2() == nullptr && !cgroups.has("cpuacct"))
     return need(true, "cpuacct", "cpu_time");
   return {};
@@ -262,7 +264,7 @@ class Pool::Impl {
     HATCHERY_TRY(validate_job(spec));
     Result<Limits> limits = effective_limits(spec.limits, profile);
     if (!limits) return std::move(limits).error();
-    HATCHERY_TRY(check_controllers(*limits, loop.cgroups()));
+    HATCHERY_TRY(check_controllers(*limits, loop.cgroups(), loop.config().cgroup));
     HATCHERY_TRY(check_open_files(*limits));
     HATCHERY_TRY(check_arguments(spec, profile, *limits));
     HATCHERY_TRY(check_collectors(spec, *limits));
@@ -272,7 +274,7 @@ class Pool::Impl {
     job->spec = std::move(spec);
     for (const int number : {0, 1, 2}) job->spec.fds.try_emplace(number, NullStream{});
     HATCHERY_TRY(open_streams(*job, loop.files(), loop.config(), labels[profile_index]));
-    job->plan = encode_job(job->spec, profile, job->limits);
+    job->plan = encode_job(job->spec, profile, job->limits, loop.config().cgroup);
     return job;
   }
 
@@ -317,9 +319,11 @@ Result<std::unique_ptr<Pool>> Pool::create(PoolConfig config) {
   HATCHERY_TRY(check_privileges());
   HATCHERY_TRY(adapt_to_user_namespace(config));
   LoopSetup setup;
-  Result<CgroupHost> cgroups = CgroupHost::find(config.cgroup_parent);
-  if (!cgroups) return std::move(cgroups).error();
-  setup.cgroups = *std::move(cgroups);
+  if (config.cgroup == CgroupUse::kAuto) {
+    Result<CgroupHost> cgroups = CgroupHost::find(config.cgroup_parent);
+    if (!cgroups) return std::move(cgroups).error();
+    setup.cgroups = *std::move(cgroups);
+  }
   Result<std::string> zygote = find_zygote(config.zygote_path);
   if (!zygote) return std::move(zygote).error();
   setup.zygote_path = *std::move(zygote);
@@ -328,7 +332,7 @@ Result<std::unique_ptr<Pool>> Pool::create(PoolConfig config) {
     Result<std::string> label = choose_label(profile, setup.zygote_path);
     if (!label) return std::move(label).error();
     labels.push_back(*std::move(label));
-    HATCHERY_TRY(check_controllers(profile.defaults, setup.cgroups));
+    HATCHERY_TRY(check_controllers(profile.defaults, setup.cgroups, config.cgroup));
     Result<CompiledPolicy> policy = compile_policy(profile);
     if (!policy) return std::move(policy).error();
     Result<UniqueFd> plan =

@@ -42,7 +42,8 @@ Attack fatal(const std::string& name, const std::string& does, const std::string
           .layer = "seccomp filter",
           .job = payload("refused", {call}),
           .gets = Forbade(call),
-          .control = without(kWithoutFilter, "filter", Prints(ContainsRegex("^(EPERM|ENOSYS|EFAULT)$"))),
+          .control =
+              without(kWithoutFilter, "filter", Prints(ContainsRegex("^(EPERM|ENOSYS|EFAULT)$"))),
           // A pool beside: the frame's own look at the slot calls what this one kills for.
           .play = [](Pool& pool, JobSpec spec) {
             PoolConfig config = pool.config();

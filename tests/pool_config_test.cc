@@ -254,6 +254,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadToml{"state_directory = \"run\"", "f.toml:1:19: state_directory", "begin with '/'"},
         BadToml{"state_directory = \"/a/../b\"", "f.toml:1:19: state_directory", "leave out"},
         BadToml{"cgroup_parent = \"../x\"", "f.toml:1:17: cgroup_parent", "relative"},
+        BadToml{"cgroup = \"v1\"", "f.toml:1:10: cgroup", "\"auto\" or \"none\""},
+        BadToml{"cgroup = \"none\"\ncgroup_parent = \"a\"", "f.toml:2:17: cgroup_parent",
+                "contradicts"},
         BadToml{"zygote_path = \"a\\u0000b\"", "f.toml:1:15: zygote_path", "NUL"},
         BadToml{"shutdown_ms = 0", "f.toml:1:15: shutdown_ms", "give 1 to"},
         BadToml{"store_bytes_max = \"1 GiB\"", "f.toml:1:19: store_bytes_max", "unknown unit"},
@@ -369,6 +372,7 @@ PoolConfig unusual_config() {
   PoolConfig config;
   config.name = "p";
   config.store_bytes_max = 12'345;
+  config.cgroup = CgroupUse::kNone;
   Profile& profile = config.profiles[0];
   profile.seccomp_policy = "/srv/\"quoted\" \\ back\tslash\n\x01 \x7f ü.json";
   profile.env = {"A=\"x\" # no comment", "B="};
@@ -460,6 +464,7 @@ TEST(ConfigToToml, IsReadBackAsTheSameConfiguration) {
     EXPECT_EQ(read->name, config.name);
     EXPECT_EQ(read->state_directory, config.state_directory);
     EXPECT_EQ(read->cgroup_parent, config.cgroup_parent);
+    EXPECT_EQ(read->cgroup, config.cgroup);
     EXPECT_EQ(read->zygote_path, config.zygote_path);
     EXPECT_EQ(read->shutdown_ms, config.shutdown_ms);
     EXPECT_EQ(read->store_bytes_max, config.store_bytes_max);

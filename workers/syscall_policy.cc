@@ -100,11 +100,12 @@ constexpr std::array kOwnCalls{
     OwnCall{SYS_mmap, {0, std::nullopt, PROT_READ | PROT_WRITE, MAP_PRIVATE}},
     OwnCall{SYS_prlimit64, {0, RLIMIT_FSIZE}}, OwnCall{SYS_prlimit64, {0, RLIMIT_STACK}},
     OwnCall{SYS_prlimit64, {0, RLIMIT_AS}}, OwnCall{SYS_prlimit64, {0, RLIMIT_DATA}},
-    OwnCall{SYS_prlimit64, {0, RLIMIT_NOFILE}}};
+    OwnCall{SYS_prlimit64, {0, RLIMIT_NOFILE}}, OwnCall{SYS_prlimit64, {0, RLIMIT_NPROC}},
+    OwnCall{SYS_prlimit64, {0, RLIMIT_CPU}}};
 
 // What a plan has a worker set, with prlimit64.
-constexpr std::array<std::uint64_t, 4> kWorkerRlimits{RLIMIT_FSIZE, RLIMIT_STACK, RLIMIT_AS,
-                                                      RLIMIT_NOFILE};
+constexpr std::array<std::uint64_t, 7> kWorkerRlimits{
+    RLIMIT_FSIZE, RLIMIT_STACK, RLIMIT_AS, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_CPU};
 
 // The i386 calls behind which many others hide, with their arguments out of a filter's sight.
 struct Multiplexer {

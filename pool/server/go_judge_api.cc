@@ -214,7 +214,10 @@ HttpResponse Api::config() const {
   json::array controllers;
   for (const std::string& name : pool_.controllers()) controllers.push_back(json::string(name));
   const std::string host = pool_.host();
-  json::object runner{{"cgroupType", host.find("v1") != std::string::npos ? 1 : 2},
+  const bool none = pool_.config().cgroup == CgroupUse::kNone;
+  json::object runner{{"cgroupType", none                                   ? 0
+                                     : host.find("v1") != std::string::npos ? 1
+                                                                            : 2},
                       {"cgroupControllers", std::move(controllers)},
                       {"mount", std::move(mounts)},
                       {"symbolicLink", json::array{}},
