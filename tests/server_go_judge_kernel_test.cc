@@ -15,6 +15,7 @@ using ::testing::AnyOf;
 using ::testing::Ge;
 using ::testing::HasSubstr;
 using ::testing::Le;
+using ::testing::StartsWith;
 
 class GoJudge : public ServerTest {};
 
@@ -544,6 +545,19 @@ TEST_F(GoJudge, VersionAndConfigPassWhatJudgesCheck) {
   EXPECT_THAT(number_at(runner, "cgroupType"), AnyOf(1U, 2U));
   EXPECT_THAT(json::serialize(runner.at("cgroupControllers")), HasSubstr("memory"));
   EXPECT_EQ(text_at(runner, "workDir"), "/w");
+}
+
+TEST_F(GoJudge, ConfigSaysThatThereAreNoCgroupsAndCommandsRun) {
+  arguments = {"--config", write("none.toml", "cgroup = \"none\"\n")};
+  json::error_code error;
+  const json::object config = json::parse(client().get("/config").body, error).get_object();
+  EXPECT_THAT(text_at(config, "hatcheryHost"), StartsWith("no cgroup"));
+  const json::object runner = config.at("runnerConfig").get_object();
+  EXPECT_EQ(number_at(runner, "cgroupType"), 0U);
+  EXPECT_EQ(json::serialize(runner.at("cgroupControllers")), "[]");
+  const json::object result = run_cmd(shell("echo fine"));
+  EXPECT_EQ(text_at(result, "status"), "Accepted");
+  EXPECT_EQ(file_of(result, "stdout"), "fine\n");
 }
 
 TEST_F(GoJudge, MetricsHaveGoJudgesNames) {
