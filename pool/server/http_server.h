@@ -18,7 +18,9 @@ struct HttpServerConfig {
   /// the host, "unix:/path", or "fd:N" for a listening socket that was inherited
   /// (sd_listen_fds(3)). Port 0: one that is free.
   std::vector<std::string> listen = {};
-  std::uint32_t threads = 2;
+  /// Each has its own share of the connections, at least 1. What one is busy with, a large body to
+  /// parse, its own share alone waits for.
+  std::uint32_t threads = 4;
   /// Open connections; further ones wait in the kernel's queue.
   std::uint32_t connections_max = 16'384;
   std::uint32_t header_bytes_max = 16'384;
