@@ -124,6 +124,15 @@ std::string missing_v2() {
   return memory != nullptr && memory->v2 ? "" : "memory is not on cgroup v2 here: " + host->name();
 }
 
+/// Any controller of it that a pool uses.
+std::string missing_v1() {
+  const Result<CgroupHost> host = CgroupHost::find();
+  if (!host) return host.error().message();
+  for (const CgroupHierarchy& hierarchy : host->hierarchies)
+    if (!hierarchy.v2) return "";
+  return "no cgroup v1 here: " + host->name();
+}
+
 /// That of v1, which no signal gets through; that of v2 lets SIGKILL in.
 std::string missing_freezer_v1() {
   return ::access(kFreezerV1, W_OK) == 0 ? "" : "no freezer of cgroup v1 here";
@@ -145,6 +154,7 @@ std::string missing_feature(const std::string& feature) {
   if (feature == "ia32") return missing_ia32();
   if (feature == "swap") return missing_swap();
   if (feature == "core_pattern") return missing_sysctl("/proc/sys/kernel/core_pattern");
+  if (feature == "cgroup_v1") return missing_v1();
   if (feature == "cgroup_v2") return missing_v2();
   if (feature == "psi") return missing_psi();
   if (feature == "freezer_v1") return missing_freezer_v1();
