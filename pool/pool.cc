@@ -197,6 +197,7 @@ Result<std::vector<std::string>> io_max_lines(const Profile& profile, const Cgro
                    .remedy = "leave one of them out"};
   }
   std::vector<std::string> all;
+  all.reserve(lines.size());
   for (auto& [disk, line] : lines) all.push_back(std::move(line));
   return all;
 }

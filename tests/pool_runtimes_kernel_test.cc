@@ -1,6 +1,7 @@
 // Debian's compilers and interpreters in the built-in profile, as packaged: each compiles and runs
 // a program that uses more of its library than printing.
 #include "tests/pool_fixture.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 namespace {
@@ -18,7 +19,9 @@ TEST_P(RuntimeOfDebian, RunsAsPackaged) {
   HATCHERY_REQUIRE_FEATURE(GetParam().feature);
   config.profiles = {default_profile()};
   config.profiles.front().slots_min = config.profiles.front().slots_max = 1;
-  const Report report = run_shell(GetParam().script);
+  const Report report =
+      run_shell(GetParam().script, {.cpu_time = std::chrono::seconds(10) * slowness(),
+                                    .wall_time = std::chrono::seconds(30) * slowness()});
   EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
   EXPECT_EQ(output_of(report), "42\n") << describe(report);
 }
