@@ -160,9 +160,12 @@ std::vector<protocol::Rlimit> rlimits(const Limits& limits, CgroupUse cgroup) {
       address_space = std::min(address_space.value_or(*limits.memory_bytes), *limits.memory_bytes);
     // Of the slot's own user, so of the job (getrlimit(2)).
     if (limits.processes) add(RLIMIT_NPROC, *limits.processes);
-    if (limits.cpu_time)
-      add(RLIMIT_CPU, static_cast<std::uint64_t>(
-                          std::chrono::ceil<std::chrono::seconds>(*limits.cpu_time).count()));
+    if (limits.cpu_time) {
+      // SIGXCPU, and to a process that lives on SIGKILL a second later.
+      const auto seconds = static_cast<std::uint64_t>(
+          std::chrono::ceil<std::chrono::seconds>(*limits.cpu_time).count());
+      all.push_back({RLIMIT_CPU, 0, seconds, seconds + 1});
+    }
   }
   add(RLIMIT_AS, address_space);
   add(RLIMIT_DATA, limits.data_bytes);

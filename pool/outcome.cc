@@ -54,10 +54,21 @@ const Collector* without_memory(const Job& job) {
   return nullptr;
 }
 
+/// RLIMIT_CPU counts by ticks, the figure by nanoseconds: the figure may still be below the limit.
+bool ended_by_cpu_rlimit(const Job& job, int signal) {
+  if (!job.cpu_by_rlimit || !job.limits.cpu_time) return false;
+  return signal == SIGXCPU ||
+         (signal == SIGKILL && job.killed == KillReason::kNone &&
+          job.report.cpu_time.value_or(Nanoseconds(0)) * 2 >= *job.limits.cpu_time);
+}
+
 Outcome by_exit(const Job& job) {
   const int status = job.ended.wait_status;
-  if (WIFSIGNALED(status))
-    return WTERMSIG(status) == SIGXFSZ ? Outcome::kOutputLimit : Outcome::kSignalled;
+  if (WIFSIGNALED(status)) {
+    const int signal = WTERMSIG(status);
+    if (ended_by_cpu_rlimit(job, signal)) return Outcome::kTimeLimit;
+    return signal == SIGXFSZ ? Outcome::kOutputLimit : Outcome::kSignalled;
+  }
   return WEXITSTATUS(status) == 0 ? Outcome::kAccepted : Outcome::kNonzeroExit;
 }
 

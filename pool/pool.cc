@@ -271,6 +271,7 @@ class Pool::Impl {
     HATCHERY_TRY(check_collectors(spec, *limits));
     auto job = std::make_unique<Job>();
     job->limits = *std::move(limits);
+    job->cpu_by_rlimit = loop.config().cgroup == CgroupUse::kNone;
     job->cpus = reachable_cpus(job->limits);
     job->spec = std::move(spec);
     for (const int number : {0, 1, 2}) job->spec.fds.try_emplace(number, NullStream{});

@@ -66,7 +66,8 @@ struct Job {
   UniqueFd listener;
   std::vector<UniqueFd> held;  ///< Copies of its pipes' ends, until its end is recorded.
   std::unique_ptr<Completion> notified;
-  std::uint32_t cpus = 1;  ///< It can use so many at once.
+  bool cpu_by_rlimit = false;  ///< limits.cpu_time is RLIMIT_CPU: CgroupUse::kNone.
+  std::uint32_t cpus = 1;      ///< It can use so many at once.
   KillReason killed = KillReason::kNone;
   bool handed_over = false;
   bool process_seen_dead = false;
