@@ -122,8 +122,10 @@ std::vector<Attack> figures() {
            "modesty: it is python that says hello",
            [](PoolConfig&, JobSpec& spec) {
              spec.args = {"/usr/bin/python3", "-c", "print('hello')"};
+             spec.limits.cpu_time = std::chrono::seconds(1);
            },
-           Ends(Outcome::kMemoryLimit))},
+           // Its program's pages come and go within the limit until one of the two is reached.
+           AnyOf(Ends(Outcome::kMemoryLimit), Ends(Outcome::kTimeLimit)))},
       {.name = "BigPoolProcess",
        .source = "B29",
        .does = "is small, while the process of the pool has touched 256 MiB",
