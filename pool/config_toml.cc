@@ -65,39 +65,15 @@ void read_binds(Reading& reading, TableReader& reader, const std::string& prefix
   bool builtin_binds = profile.root_directory.empty();
   reader.boolean("builtin_binds", builtin_binds);
   if (!builtin_binds) profile.binds.clear();
-  const toml::node* node = reader.find("bind");
-  if (node == nullptr) return;
-  const toml::array* array = node->as_array();
-  if (array == nullptr) {
-    return reading.wrong_type(*node, prefix + "bind", "[[profile.bind]] tables");
-  }
-  drop_replaced_binds(*array, profile.binds);
-  std::size_t index = 0;
-  for (const toml::node& element : *array) {
-    const std::string name = prefix + "bind[" + std::to_string(index++) + "]";
-    // validate() counts the built-in ones too.
-    const std::string path = prefix + "bind[" + std::to_string(profile.binds.size()) + "]";
-    const toml::table* table = element.as_table();
-    if (table == nullptr) {
-      return reading.wrong_type(element, name, "a [[profile.bind]] table");
-    }
-    profile.binds.push_back(read_bind(reading, *table, path, name));
-  }
-}
-
-void read_io_maxima(Reading& reading, TableReader& reader, const std::string& prefix,
-                    std::vector<IoMax>& io_max) {
-  const toml::node* node = reader.find("io_max");
-  if (node == nullptr) return;
-  const toml::array* array = node->as_array();
-  if (array == nullptr)
-    return reading.wrong_type(*node, prefix + "io_max", "[[profile.io_max]] tables");
-  for (const toml::node& element : *array) {
-    const std::string name = prefix + "io_max[" + std::to_string(io_max.size()) + "]";
-    const toml::table* table = element.as_table();
-    if (table == nullptr) return reading.wrong_type(element, name, "a [[profile.io_max]] table");
-    io_max.push_back(read_io_max(reading, *table, name));
-  }
+  if (const toml::node* node = reader.find("bind"); node != nullptr && node->is_array())
+    drop_replaced_binds(*node->as_array(), profile.binds);
+  reader.tables("bind", "[[profile.bind]] tables", "a [[profile.bind]] table",
+                [&](const toml::table& table, const std::string& name) {
+                  // validate() counts the built-in ones too.
+                  const std::string path =
+                      prefix + "bind[" + std::to_string(profile.binds.size()) + "]";
+                  profile.binds.push_back(read_bind(reading, table, path, name));
+                });
 }
 
 Profile read_profile(Reading& reading, const toml::table& table, const std::string& prefix) {
@@ -123,7 +99,10 @@ Profile read_profile(Reading& reading, const toml::table& table, const std::stri
   reader.strings("env", profile.env);
   reader.boolean("pin_slots", profile.pin_slots);
   reader.boolean("pressure", profile.pressure);
-  read_io_maxima(reading, reader, prefix, profile.io_max);
+  reader.tables("io_max", "[[profile.io_max]] tables", "a [[profile.io_max]] table",
+                [&](const toml::table& limit, const std::string& name) {
+                  profile.io_max.push_back(read_io_max(reading, limit, name));
+                });
   reader.bytes("cache_kept", profile.cache_kept_bytes);
   reader.integer("slots_max", profile.slots_max);
   // The built-in minimum follows a lower maximum; one that the file gives does not.
@@ -138,18 +117,12 @@ Profile read_profile(Reading& reading, const toml::table& table, const std::stri
 }
 
 void read_profiles(Reading& reading, TableReader& reader, std::vector<Profile>& profiles) {
-  const toml::node* node = reader.find("profile");
-  if (node == nullptr) return;
-  const toml::array* array = node->as_array();
-  if (array == nullptr) return reading.wrong_type(*node, "profile", "[[profile]], in two brackets");
-  profiles.clear();
-  for (const toml::node& element : *array) {
-    const std::string name = "profile[" + std::to_string(profiles.size()) + "]";
-    const toml::table* table = element.as_table();
-    if (table == nullptr) return reading.wrong_type(element, name, "a [[profile]] table");
-    reading.remember(name, table->source().begin, name);
-    profiles.push_back(read_profile(reading, *table, name + "."));
-  }
+  if (reader.find("profile") != nullptr) profiles.clear();
+  reader.tables("profile", "[[profile]], in two brackets", "a [[profile]] table",
+                [&](const toml::table& table, const std::string& name) {
+                  reading.remember(name, table.source().begin, name);
+                  profiles.push_back(read_profile(reading, table, name + "."));
+                });
 }
 
 PoolConfig read_config(Reading& reading, const toml::table& table) {

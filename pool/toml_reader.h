@@ -227,6 +227,23 @@ class TableReader {
     reader.finish();
   }
 
+  /// An array of tables: calls each(table, name) for every one, with the name that the file has for
+  /// it. `wanted` and `one` say in messages what the array and an element must be.
+  template <typename Each>
+  void tables(const char* key, const std::string& wanted, const std::string& one, Each each) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const toml::array* array = node->as_array();
+    if (array == nullptr) return reading_.wrong_type(*node, name_ + key, wanted);
+    std::size_t index = 0;
+    for (const toml::node& element : *array) {
+      const std::string name = name_ + key + ("[" + std::to_string(index++) + "]");
+      const toml::table* table = element.as_table();
+      if (table == nullptr) return reading_.wrong_type(element, name, one);
+      each(*table, name);
+    }
+  }
+
   /// Refuses keys that nobody asked for.
   void finish() {
     for (const auto& [key, node] : table_) {

@@ -95,6 +95,15 @@ class PoolHeals : public PoolTest {
     EXPECT_EQ(both.size(), 2U);
     return both.empty() ? -1 : *std::max_element(both.begin(), both.end());
   }
+  /// The job has started, and does not end by itself.
+  std::future<Report> run_until_wall_limit(const Held& held) {
+    JobSpec spec = held.job();
+    spec.limits.wall_time = milliseconds(500);
+    Result<std::future<Report>> report = pool().submit(std::move(spec));
+    HATCHERY_CHECK(report.has_value());
+    held.await_start();
+    return *std::move(report);
+  }
   void SetUp() override {
     PoolTest::SetUp();
     profile().slots_max = 1;
@@ -234,13 +243,9 @@ TEST_F(PoolHeals, AZygoteThatIsStoppedIsReplacedAndItsJobReported) {
 
 TEST_F(PoolHeals, AZygoteThatIsStoppedIsReplacedThoughItsJobIsKilledForALimit) {
   const Held held;
-  JobSpec spec = held.job();
-  spec.limits.wall_time = milliseconds(500);
-  auto report = pool().submit(std::move(spec));
-  ASSERT_TRUE(report);
-  held.await_start();
+  std::future<Report> report = run_until_wall_limit(held);
   ASSERT_EQ(::kill(only_zygote(), SIGSTOP), 0);
-  EXPECT_EQ(report->get().outcome, Outcome::kWallLimit);
+  EXPECT_EQ(report.get().outcome, Outcome::kWallLimit);
   expect_well();
 }
 
@@ -273,13 +278,9 @@ TEST_F(PoolHeals, AZygoteThatDoesNotDieKeepsWhatItHasUntilItDoes) {
   HATCHERY_REQUIRE_FEATURE("freezer_v1");
   config.uid_count = 2;  // One slot's.
   const Held held;
-  JobSpec spec = held.job();
-  spec.limits.wall_time = milliseconds(500);
-  auto report = pool().submit(std::move(spec));
-  ASSERT_TRUE(report);
-  held.await_start();
+  std::future<Report> report = run_until_wall_limit(held);
   Frozen frozen(only_zygote());
-  EXPECT_EQ(report->get().outcome, Outcome::kWallLimit) << "reported though it does not die";
+  EXPECT_EQ(report.get().outcome, Outcome::kWallLimit) << "reported though it does not die";
   const Report none = run_shell("true");
   EXPECT_EQ(none.outcome, Outcome::kInternalError);
   ASSERT_TRUE(none.error);
@@ -293,14 +294,10 @@ TEST_F(PoolHeals, AZygoteThatDoesNotDieKeepsWhatItHasUntilItDoes) {
 TEST_F(PoolHeals, APoolEndsThoughAZygoteDoesNotDie) {
   HATCHERY_REQUIRE_FEATURE("freezer_v1");
   const Held held;
-  JobSpec spec = held.job();
-  spec.limits.wall_time = milliseconds(500);
-  auto report = pool().submit(std::move(spec));
-  ASSERT_TRUE(report);
-  held.await_start();
+  std::future<Report> report = run_until_wall_limit(held);
   {
     const Frozen frozen(only_zygote());
-    EXPECT_EQ(report->get().outcome, Outcome::kWallLimit);
+    EXPECT_EQ(report.get().outcome, Outcome::kWallLimit);
     stop_pool();
   }
   pool();  // Removes what the other could not.

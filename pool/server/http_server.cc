@@ -100,8 +100,9 @@ class HttpServer::Impl {
   std::shared_ptr<Shared> shared_;
 
  private:
-  /// One thread and what it alone runs: no lock, no wake-up of another thread that looks for work
-  /// (a request that runs nothing took 68 to 79 us with two threads in one context, 45 to 51 so).
+  /// One thread and what it alone runs, so that none is woken to look for work. Of a request that
+  /// runs nothing, one each 5 ms, p50 is 106 and 137 us, instead of 205 and 253 with two threads in
+  /// one context; back to back it is 111 and 127 instead of 87 and 94.
   struct Lane {
     net::io_context context{1};
     net::executor_work_guard<net::io_context::executor_type> work = net::make_work_guard(context);

@@ -67,17 +67,10 @@ void read_server(Reading& reading, const toml::table& table, ServerConfig& confi
   reader.integer("open_file_limit", config.go_judge.open_file_limit);
   reader.boolean("cpu_rate", config.go_judge.cpu_rate);
   reader.boolean("named_collectors", config.go_judge.named_collectors);
-  if (const toml::node* node = reader.find("client")) {
-    const toml::array* array = node->as_array();
-    if (array == nullptr)
-      return reading.wrong_type(*node, "server.client", "[[server.client]], in two brackets");
-    for (const toml::node& element : *array) {
-      const std::string name = "server.client[" + std::to_string(config.clients.size()) + "]";
-      const toml::table* client = element.as_table();
-      if (client == nullptr) return reading.wrong_type(element, name, "a [[server.client]] table");
-      read_client(reading, *client, name, config);
-    }
-  }
+  reader.tables("client", "[[server.client]], in two brackets", "a [[server.client]] table",
+                [&](const toml::table& client, const std::string& name) {
+                  read_client(reading, client, name, config);
+                });
   reader.finish();
 }
 
