@@ -12,6 +12,7 @@
 namespace hatchery {
 namespace {
 
+constexpr std::uint32_t kLoopsMax = 64;
 constexpr std::uint32_t kQueueMax = 1U << 20U;
 // Below lie the host's own users.
 constexpr std::uint32_t kUidBaseMin = 65'536;
@@ -238,6 +239,7 @@ Result<void> check_profiles(const PoolConfig& config) {
 
 Result<void> PoolConfig::validate() const {
   HATCHERY_TRY(check_range("queue_max", queue_max, 1, kQueueMax));
+  HATCHERY_TRY(check_range("loops", loops, 0, kLoopsMax));
   HATCHERY_TRY(check_range("uid_base", uid_base, kUidBaseMin, kUidEnd - kUidsPerSlot));
   HATCHERY_TRY(check_range("uid_count", uid_count, kUidsPerSlot, kUidEnd - uid_base));
   if (!name.empty()) HATCHERY_TRY(check_name("name", name, "-_"));

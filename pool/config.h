@@ -152,6 +152,10 @@ struct PoolConfig {
   std::vector<Profile> profiles = {default_profile()};
   /// Jobs waiting at once, all clients together. At the limit submit() refuses with a retry hint.
   std::uint32_t queue_max = 4'096;
+  /// Threads that each run the life of a part of the slots and their jobs. 0: one for every eight
+  /// CPUs that the pool may use. 1 to 64. A profile's slots are shared out evenly; the queue is one
+  /// for all, and a group needs slots of one loop.
+  std::uint32_t loops = 0;
   /// Slots' host uids and gids: [uid_base, uid_base + uid_count), two each. Pools on one host may
   /// share the range; a lock keeps their slots apart.
   std::uint32_t uid_base = 0x70000000;

@@ -129,6 +129,7 @@ PoolConfig read_config(Reading& reading, const toml::table& table) {
   PoolConfig config;
   TableReader reader(reading, table, "");
   reader.integer("queue_max", config.queue_max);
+  reader.integer("loops", config.loops);
   reader.integer("uid_base", config.uid_base);
   reader.integer("uid_count", config.uid_count);
   reader.string("name", config.name);

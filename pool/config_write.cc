@@ -185,6 +185,8 @@ std::string config_to_toml(const PoolConfig& config) {
   writer.blank();
   writer.comment("Jobs waiting at once, all clients together.");
   writer.key("queue_max", std::to_string(config.queue_max));
+  writer.comment("Threads that share out the slots; 0: one for every eight CPUs.");
+  writer.key("loops", std::to_string(config.loops));
   writer.comment("Host uids and gids of slots, two a slot. Nothing else on the host may use them.");
   writer.key("uid_base", std::to_string(config.uid_base));
   writer.key("uid_count", std::to_string(config.uid_count));

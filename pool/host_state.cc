@@ -145,6 +145,7 @@ void NumberLocks::release(std::uint32_t number) {
 }
 
 Result<UidLease> HostState::lease_uid() {
+  const std::lock_guard lock(*mutex_);
   Result<std::optional<std::uint32_t>> index = uid_locks_.lease(uid_count_ / 2);
   if (!index) return std::move(index).error();
   if (!*index)
@@ -152,15 +153,22 @@ Result<UidLease> HostState::lease_uid() {
   return UidLease{uid_base_ + **index * 2, **index};
 }
 
-void HostState::release_uid(const UidLease& lease) { uid_locks_.release(lease.index); }
+void HostState::release_uid(const UidLease& lease) {
+  const std::lock_guard lock(*mutex_);
+  uid_locks_.release(lease.index);
+}
 
 Result<std::uint32_t> HostState::lease_categories() {
+  const std::lock_guard lock(*mutex_);
   Result<std::optional<std::uint32_t>> pair = category_locks_.lease(kCategoryPairs);
   if (!pair) return std::move(pair).error();
   if (!*pair) return errno_error(Step::kSelinuxLabel, "category pairs", EUSERS, "run fewer slots");
   return **pair;
 }
 
-void HostState::release_categories(std::uint32_t pair) { category_locks_.release(pair); }
+void HostState::release_categories(std::uint32_t pair) {
+  const std::lock_guard lock(*mutex_);
+  category_locks_.release(pair);
+}
 
 }  // namespace hatchery

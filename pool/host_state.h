@@ -1,9 +1,11 @@
 // What pools on one host share: a state directory with a lock a pool, a lock a leased host uid and
 // a lock a leased pair of SELinux categories. Locks belong to open files, so the kernel frees them
-// whatever way a pool ends. Runs in: pool. Thread: the loop's.
+// whatever way a pool ends. Runs in: pool. Thread: any, but for open().
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -78,6 +80,8 @@ class HostState {
   UniqueFd pool_lock_;
   NumberLocks uid_locks_;
   NumberLocks category_locks_;
+  /// Of both files' locks.
+  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();
   std::uint32_t uid_base_ = 0;
   std::uint32_t uid_count_ = 0;
   std::vector<std::string> removed_pools_;

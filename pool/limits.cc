@@ -22,6 +22,13 @@ long configured_cpus() {
   return configured;
 }
 
+/// Once as well: each job asks.
+std::uint32_t most_cpus() {
+  static const auto most = static_cast<std::uint32_t>(
+      std::max<long>(configured_cpus(), static_cast<long>(usable_cpus())));
+  return most;
+}
+
 constexpr std::uint64_t kMillisecond = 1'000'000;
 constexpr std::uint64_t kTenYears = 3650ULL * 24 * 3600 * 1000 * kMillisecond;
 constexpr std::uint64_t kMebi = 1ULL << 20;
@@ -240,9 +247,7 @@ std::uint32_t reachable_cpus(const Limits& limits) {
     const Result<std::vector<std::uint32_t>> cpus = parse_cpu_set(*limits.cpu_set);
     if (cpus) return static_cast<std::uint32_t>(cpus->size());
   }
-  const long configured = configured_cpus();
-  return configured < 1 ? usable_cpus()
-                        : std::max(static_cast<std::uint32_t>(configured), usable_cpus());
+  return most_cpus();
 }
 
 std::vector<std::uint32_t> usable_cpu_numbers() {

@@ -17,26 +17,6 @@ constexpr unsigned kRingEntries = 1024;
 constexpr std::int64_t kHousekeepingNs = 1'000'000'000;
 constexpr std::int64_t kRemovalNs = 5'000'000'000;
 
-/// Of a slot with its job: socket, pidfds, directories, cgroup files, streams.
-constexpr rlim_t kFilesOfSlot = 32;
-constexpr rlim_t kFilesBesides = 2048;
-
-/// Descriptors are the pool's working material; the soft limit is often 1,024, and the hard one too
-/// low for a thousand slots. That one only CAP_SYS_RESOURCE raises, up to fs.nr_open. Without room
-/// for all, slots do with few.
-CgroupFiles make_room_for_files(const PoolConfig& config) {
-  rlim_t wanted = kFilesBesides;
-  for (const Profile& profile : config.profiles) wanted += kFilesOfSlot * profile.slots_max;
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) < 0) return CgroupFiles::kOpenedForEachUse;
-  const rlim_t hard = std::max(files.rlim_max, wanted);
-  const rlimit enough{hard, hard};
-  if (::setrlimit(RLIMIT_NOFILE, &enough) == 0) return CgroupFiles::kKept;
-  files.rlim_cur = files.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &files);
-  return CgroupFiles::kOpenedForEachUse;
-}
-
 /// Limits are only as exact as this thread is punctual, and jobs may keep every CPU busy: with
 /// ordinary scheduling a CPU limit was overrun by up to 17 ms on two CPUs, so by 2 ms. Its turns
 /// are short.
@@ -56,93 +36,68 @@ std::int64_t monotonic_ns() {
   return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
 }
 
-Loop::Loop(LoopSetup setup)
-    : setup_(std::move(setup)),
-      host_name_(setup_.cgroups.name()),
-      files_(setup_.config.store_bytes_max),
-      submissions_(setup_.config.queue_max) {
-  for (std::size_t i = 0; i < setup_.config.profiles.size(); ++i) {
+Loop::Loop(PoolCommon& common, LoopShare share)
+    : common_(common),
+      share_(std::move(share)),
+      backlog_(*common.backlog),
+      wakeup_(backlog_.taker(share_.index).wakeup),
+      next_slot_(static_cast<std::uint32_t>(share_.index)) {
+  for (std::size_t i = 0; i < common.config.profiles.size(); ++i) {
     ProfileState state;
-    state.profile = &setup_.config.profiles[i];
-    state.slot_plan = std::move(setup_.slot_plans[i]);
-    state.pin_cpus = std::move(setup_.pin_cpus[i]);
-    state.io_max = std::move(setup_.io_max[i]);
+    state.profile = &common.config.profiles[i];
+    state.setup = &common.profiles[i];
+    state.offer = &backlog_.taker(share_.index).offers[i];
+    state.slots_min = share_.slots_min[i];
+    state.slots_max = share_.slots_max[i];
+    state.offer->capacity = state.slots_max;
+    for (const std::uint32_t cpu : state.setup->pin_cpus)
+      if (std::ranges::find(share_.cpus, cpu) != share_.cpus.end()) state.pin_cpus.push_back(cpu);
+    if (state.pin_cpus.empty()) state.pin_cpus = state.setup->pin_cpus;
     profiles_.push_back(std::move(state));
   }
 }
 
 Loop::~Loop() { HATCHERY_CHECK(!thread_.joinable()); }
 
-Result<void> Loop::start() {
-  cgroup_files_ = make_room_for_files(setup_.config);
+void Loop::start() {
   opened_.emplace();
-  std::future<Result<void>> opened = opened_->get_future();
+  started_ = opened_->get_future();
   porter_ = std::make_unique<Porter>();
   thread_ = std::thread([this] { run(); });
-  Result<void> result = opened.get();
-  if (!result) {
-    stopping_ = true;
-    submissions_.wake();
-    thread_.join();
-    porter_.reset();
-  }
-  return result;
 }
 
-void Loop::stop() {
-  if (!thread_.joinable()) return;
+Result<void> Loop::started() { return started_.get(); }
+
+void Loop::ask_to_stop() {
   stopping_ = true;
-  submissions_.wake();
+  wakeup_.wake();
+}
+
+void Loop::join() {
+  if (!thread_.joinable()) return;
   thread_.join();
   porter_.reset();
 }
 
-bool Loop::submit(std::unique_ptr<Submission>& submission) {
-  if (stopping_) return false;
-  const std::size_t jobs = submission->jobs.size();
-  submitted_ += jobs;
-  if (!submissions_.push(submission.get())) {
-    submitted_ -= jobs;
-    return false;
-  }
-  static_cast<void>(submission.release());  // The loop's from here on.
-  return true;
-}
-
-bool Loop::cancel(JobTicket ticket) {
-  if (stopping_ && !thread_.joinable()) return false;
-  std::promise<bool> known;
-  std::future<bool> answer = known.get_future();
-  const auto ask = [this, ticket, &known] {
-    accept_submissions();
-    // One that is reported stays until the end of the turn.
+void Loop::cancel(JobTicket ticket) {
+  post([this, ticket] {
     const auto found = live_.find(ticket);
-    known.set_value(found != live_.end() && found->second->unreported > 0);
-    do_cancel(ticket);
-  };
-  if (std::this_thread::get_id() == thread_.get_id())
-    ask();
-  else
-    post(ask);
-  return answer.get();
+    if (found != live_.end()) do_cancel(*found->second);
+  });
 }
 
-void Loop::drain() {
-  std::unique_lock lock(idle_mutex_);
-  idle_changed_.wait(lock, [this] { return submitted_ == reported_; });
+void Loop::cancel_waiting(std::unique_ptr<Submission> submission) {
+  post([this, raw = submission.release()] {
+    end_unplaced(std::unique_ptr<Submission>(raw), Outcome::kCancelled, std::nullopt);
+    backlog_.withdrawn();
+  });
 }
 
-PoolStats Loop::stats() const {
-  PoolStats stats;
-  stats.reported = reported_;
-  stats.submitted = submitted_;
-  stats.running = running_;
-  const std::uint64_t waiting = stats.submitted - stats.reported;
-  stats.queued = waiting > stats.running ? static_cast<std::uint32_t>(waiting) - stats.running : 0;
-  stats.slots_ready = ready_count_;
-  stats.slots_total = total_count_;
-  stats.slots_replaced = replaced_;
-  return stats;
+void Loop::count(PoolStats& stats) const {
+  stats.running += running_;
+  stats.slots_ready += ready_count_;
+  stats.slots_total += total_count_;
+  stats.slots_replaced += replaced_;
 }
 
 void Loop::post(std::function<void()> call) {
@@ -151,7 +106,7 @@ void Loop::post(std::function<void()> call) {
     posted_.push_back(std::move(call));
     has_posted_ = true;
   }
-  submissions_.wake();
+  wakeup_.wake();
 }
 
 void Loop::run_posted() {
@@ -169,11 +124,6 @@ Result<void> Loop::open() {
   Result<std::unique_ptr<Ring>> ring = Ring::create(kRingEntries);
   if (!ring) return std::move(ring).error();
   ring_ = *std::move(ring);
-  const PoolConfig& config = setup_.config;
-  Result<HostState> host = HostState::open(config.state_directory, config.name, setup_.cgroups,
-                                           config.uid_base, config.uid_count);
-  if (!host) return std::move(host).error();
-  host_.emplace(*std::move(host));
   HATCHERY_TRY(start_launcher());
   listen_for_wakeups();
   start_slots();
@@ -187,14 +137,14 @@ void Loop::run() {
     opened_.reset();
     stopping_ = true;
   }
-  while (!(stopping_ && slots_.empty() && live_.empty() && submissions_.count() == 0)) turn();
+  while (!(stopping_ && slots_.empty() && live_.empty() && backlog_.count() == 0)) turn();
   finish();
 }
 
 void Loop::announce_if_ready() {
   if (!opened_) return;
   for (const ProfileState& state : profiles_) {
-    if (!state.ready.empty()) continue;
+    if (!state.ready.empty() || state.slots_min == 0) continue;
     if (state.failures == 0 || state.starting > 0) return;
     opened_->set_value(*state.last_failure);
     opened_.reset();
@@ -206,7 +156,6 @@ void Loop::announce_if_ready() {
 }
 
 void Loop::turn() {
-  accept_submissions();
   run_posted();
   const std::int64_t now_ns = monotonic_ns();
   fire_timers(now_ns);
@@ -224,29 +173,31 @@ void Loop::turn() {
 
 void Loop::sleep_until_something() {
   std::optional<std::int64_t> deadline = next_deadline();
-  // With something waiting already, only reap what is there.
-  if (!submissions_.prepare_sleep() || has_posted_ || !finished_.empty()) deadline = 0;
+  wakeup_.prepare_sleep();
+  // With something to do already, only reap what is there.
+  if (has_work()) deadline = 0;
   const Result<void> waited = ring_->run_once(deadline);
   HATCHERY_CHECK(waited.has_value());
-  submissions_.awake();
+  wakeup_.awake();
+}
+
+bool Loop::has_work() const {
+  if (has_posted_ || !finished_.empty() || backlog_.has_new()) return true;
+  for (std::size_t i = 0; i < profiles_.size(); ++i) {
+    const ProfileState& state = profiles_[i];
+    const bool could = !state.ready.empty() || state.alive < state.slots_max;
+    if (could && backlog_.version(i) != state.version_seen) return true;
+  }
+  return false;
 }
 
 void Loop::listen_for_wakeups() {
   woken_ = std::make_unique<Completion>([this](int result) {
-    if (result != -ECANCELED) ring_->poll(*woken_, submissions_.wake_fd(), POLLIN);
+    if (result == -ECANCELED) return;
+    wakeup_.swallow();
+    ring_->poll(*woken_, wakeup_.fd(), POLLIN);
   });
-  ring_->poll(*woken_, submissions_.wake_fd(), POLLIN);
-}
-
-void Loop::accept_submissions() {
-  while (Submission* raw = submissions_.pop()) {
-    std::unique_ptr<Submission> submission(raw);
-    Submission* kept = submission.get();
-    live_[kept->ticket] = std::move(submission);
-    kept->position = profiles_[kept->profile].queue.push(kept->client, {kept, kept->jobs.size()},
-                                                         kept->priority);
-    kept->queued = true;
-  }
+  ring_->poll(*woken_, wakeup_.fd(), POLLIN);
 }
 
 void Loop::set_due(Slot& slot) {
@@ -311,13 +262,13 @@ void Loop::housekeeping(std::int64_t now_ns) {
 
 void Loop::shut_down(std::int64_t now_ns) {
   if (stop_due_ns_ == 0)
-    stop_due_ns_ = now_ns + static_cast<std::int64_t>(setup_.config.shutdown_ms) * 1'000'000;
-  const bool nothing_left = live_.empty() && submissions_.count() == 0;
+    stop_due_ns_ = now_ns + static_cast<std::int64_t>(common_.config.shutdown_ms) * 1'000'000;
+  const bool nothing_left = live_.empty() && backlog_.count() == 0;
   if (killing_all_ || (!nothing_left && now_ns < stop_due_ns_)) return;
   killing_all_ = true;
-  std::vector<JobTicket> tickets;
-  for (const auto& [ticket, submission] : live_) tickets.push_back(ticket);
-  for (const JobTicket ticket : tickets) do_cancel(ticket);
+  for (const auto& [ticket, submission] : live_) do_cancel(*submission);
+  while (std::unique_ptr<Submission> submission = backlog_.take_any(share_.index))
+    end_unplaced(std::move(submission), Outcome::kCancelled, std::nullopt);
   for (const auto& [number, slot] : slots_) {
     if (slot->given_up || slot->remove_due_ns != 0)
       abandon(*slot);
@@ -337,10 +288,6 @@ void Loop::finish() {
   }
   lingering_.clear();
   launcher_ = LauncherLink();
-  if (host_) {
-    static_cast<void>(remove_pool_cgroups(setup_.cgroups, host_->pool_name()).has_value());
-    host_.reset();
-  }
   if (opened_) {
     opened_->set_value(Error{.step = Step::kStartLauncher, .detail = "the pool was stopped"});
     opened_.reset();

@@ -1,11 +1,10 @@
-// Loop: the pool's one thread that owns the ring, the slots and the running jobs. Events come in
-// from the ring, the submission queue and posted calls; what follows from each is written in
+// Loop: the thread that owns a ring, and slots with their running jobs; a pool has one or several.
+// Events come in from the ring, the backlog and posted calls; what follows from each is written in
 // loop_slots.cc (life of a slot), loop_place.cc and loop_jobs.cc (life of a job). Runs in: pool.
 // Thread: its own, except where said.
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <future>
 #include <list>
@@ -20,31 +19,35 @@
 
 #include "core/cgroup.h"
 #include "core/ring.h"
+#include "pool/backlog.h"
 #include "pool/config.h"
 #include "pool/file_store.h"
 #include "pool/host_state.h"
 #include "pool/launcher_link.h"
 #include "pool/limits.h"
 #include "pool/outcome.h"
+#include "pool/pool_setup.h"
 #include "pool/porter.h"
-#include "pool/scheduler.h"
 #include "pool/slot.h"
 #include "pool/submission.h"
-#include "pool/submission_queue.h"
 
 namespace hatchery {
 
 struct SlotDirectories;
 
-/// One profile's share of the pool.
+/// Starts of slots that failed in a row, after which a profile's jobs are not let wait any longer.
+inline constexpr std::uint32_t kStartFailuresMax = 5;
+
+/// One profile's share of the loop.
 struct ProfileState {
   const Profile* profile = nullptr;
-  UniqueFd slot_plan;
-  std::vector<std::uint32_t> pin_cpus;  ///< That slots are pinned to; empty: they are not.
-  std::vector<std::string> io_max;      ///< Lines for SlotCgroup::limit_io().
-  Scheduler<Submission*> queue;
-  std::uint32_t running = 0;  ///< Submissions that have slots and are not wholly reported.
-  std::vector<Slot*> ready;   ///< Used last in, first out: caches are warm.
+  const ProfileSetup* setup = nullptr;
+  Backlog::Offer* offer = nullptr;
+  std::uint32_t slots_min = 0;
+  std::uint32_t slots_max = 0;
+  std::vector<std::uint32_t> pin_cpus;  ///< Of setup->pin_cpus, those of this loop.
+  std::vector<Slot*> ready;             ///< Used last in, first out: caches are warm.
+  std::uint64_t version_seen = 0;       ///< Of the backlog, when this loop last looked.
   std::size_t alive = 0;
   std::size_t starting = 0;
   std::uint32_t failures = 0;  ///< Starts that failed in a row.
@@ -52,48 +55,37 @@ struct ProfileState {
   std::optional<Error> last_failure;
 };
 
-struct LoopSetup {
-  PoolConfig config;
-  CgroupHost cgroups;
-  std::string zygote_path;
-  std::vector<UniqueFd> slot_plans;                  ///< One a profile.
-  std::vector<std::vector<std::uint32_t>> pin_cpus;  ///< One a profile: ProfileState::pin_cpus.
-  std::vector<std::vector<std::string>> io_max;      ///< One a profile: ProfileState::io_max.
-};
-
 class Loop {
  public:
-  explicit Loop(LoopSetup setup);
+  Loop(PoolCommon& common, LoopShare share);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  /// Starts the thread; returns when the first slot of each profile is ready, or the error.
-  /// Caller's thread.
-  Result<void> start();
-  /// Drains for shutdown_ms, cancels the rest, removes everything, joins. Caller's thread.
-  void stop();
+  // Caller's thread.
+  /// Starts the thread.
+  void start();
+  /// When the first slot of each profile that has a minimum here is ready, or the error.
+  Result<void> started();
+  /// From now on it drains for shutdown_ms, cancels the rest, and removes everything.
+  void ask_to_stop();
+  void join();
 
   // Any thread.
-  /// False when the queue is full; then `submission` stays the caller's.
-  bool submit(std::unique_ptr<Submission>& submission);
-  bool cancel(JobTicket ticket);
-  void drain();
-  PoolStats stats() const;
-  FileStore& files() { return files_; }
-  const PoolConfig& config() const { return setup_.config; }
-  const CgroupHost& cgroups() const { return setup_.cgroups; }
-  const std::string& host_name() const { return host_name_; }
+  /// Of one that find() gave this loop for.
+  void cancel(JobTicket ticket);
+  /// Of one that find() took out.
+  void cancel_waiting(std::unique_ptr<Submission> submission);
+  /// Adds its part.
+  void count(PoolStats& stats) const;
 
  private:
-  friend class Pool;
-
   // loop.cc
   void run();
   Result<void> open();
   void turn();
   void sleep_until_something();
-  void accept_submissions();
+  bool has_work() const;
   void run_posted();
   void post(std::function<void()> call);
   void listen_for_wakeups();
@@ -158,7 +150,9 @@ class Loop {
   void never_ran(Job& job, Outcome outcome, std::optional<Error> error);
   void deliver(Job& job);
   void unlease(Slot& slot);
-  void do_cancel(JobTicket ticket);
+  void end_unplaced(std::unique_ptr<Submission> submission, Outcome outcome,
+                    const std::optional<Error>& error);
+  void do_cancel(Submission& submission);
   void all_placed(Submission& submission);
   void fill_figures(Slot& slot, Job& job);
   std::vector<Output> take_outputs(Job& job, const SlotDirectories& directories);
@@ -166,15 +160,13 @@ class Loop {
   void ask_for_reset(Slot& slot);
   void send_reset(Slot& slot, bool new_group);
 
-  LoopSetup setup_;
-  std::string host_name_;
-  FileStore files_;
-  SubmissionQueue<Submission> submissions_;
+  PoolCommon& common_;
+  const LoopShare share_;
+  Backlog& backlog_;
+  Wakeup& wakeup_;
   std::unique_ptr<Porter> porter_;
 
   std::unique_ptr<Ring> ring_;
-  std::optional<HostState> host_;
-  CgroupFiles cgroup_files_ = CgroupFiles::kKept;
   LauncherLink launcher_;
   Inbox launcher_inbox_{};
   std::unique_ptr<Completion> launcher_received_;
@@ -183,9 +175,8 @@ class Loop {
 
   std::vector<ProfileState> profiles_;
   std::map<std::uint32_t, std::unique_ptr<Slot>> slots_;
-  const std::vector<std::uint32_t> usable_cpus_ = usable_cpu_numbers();
   std::map<std::uint32_t, std::uint32_t> at_home_;  ///< Slots on each CPU that has one.
-  std::uint32_t next_slot_ = 0;
+  std::uint32_t next_slot_;
   std::size_t next_fault_ = 0;
   std::vector<Slot*> dead_;
   std::set<std::pair<std::int64_t, Slot*>> due_;
@@ -199,15 +190,14 @@ class Loop {
   std::vector<std::function<void()>> posted_;
   std::atomic<bool> has_posted_{false};
 
-  mutable std::mutex idle_mutex_;
-  std::condition_variable idle_changed_;
-  std::atomic<std::uint64_t> submitted_{0}, reported_{0}, replaced_{0};
+  std::atomic<std::uint64_t> replaced_{0};
   std::atomic<std::uint32_t> running_{0}, ready_count_{0}, total_count_{0};
   std::atomic<bool> stopping_{false};
   std::int64_t stop_due_ns_ = 0;
   bool killing_all_ = false;
 
   std::optional<std::promise<Result<void>>> opened_;
+  std::future<Result<void>> started_;
   std::thread thread_;
 };
 

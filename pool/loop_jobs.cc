@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/process_state.h"
 #include "pool/file_transfer.h"
 #include "pool/loop.h"
 #include "pool/outcome.h"
@@ -48,7 +49,9 @@ void Loop::check_limits(Slot& slot, Job& job, std::int64_t now_ns) {
     return lose(slot, Error{.step = Step::kReceiveMessage,
                             .object = "from the zygote of slot " + std::to_string(slot.number),
                             .errnum = ETIMEDOUT,
-                            .detail = "it does not report the end of its job",
+                            .detail = "it does not report the end of its job: its zygote, " +
+                                      process_state(slot.zygote_pidfd.get()) + "; the job, " +
+                                      process_state(job.worker_pidfd.get()),
                             .remedy = "the slot is replaced; was the zygote stopped?"});
   }
   if (is_due(job.cpu_due_ns)) {
@@ -85,7 +88,7 @@ void Loop::kill_job(Slot& slot, Job& job, KillReason reason) {
   job.killed = reason;
   // All at once where the host can. Its main process is enough, since the zygote then kills all
   // others, but on a busy host both must first get a CPU, and meanwhile the others go on.
-  if ((setup_.config.testing_without & protocol::kWithoutCgroupKill) == 0) slot.cgroup->kill_job();
+  if ((common_.config.testing_without & protocol::kWithoutCgroupKill) == 0) slot.cgroup->kill_job();
   ::syscall(SYS_pidfd_send_signal, job.worker_pidfd.get(), SIGKILL, nullptr, 0);
   job.stuck_due_ns = monotonic_ns() + kStuckNs;
   set_due(slot);
@@ -192,7 +195,7 @@ void Loop::fill_figures(Slot& slot, Job& job) {
   report.memory_pressure = in_ns(figures.memory_pressure_ns);
   report.io_pressure = in_ns(figures.io_pressure_ns);
   fill_from_end(job);
-  if (setup_.config.cgroup == CgroupUse::kAuto || job.ended.ended_ns == 0) return;
+  if (common_.config.cgroup == CgroupUse::kAuto || job.ended.ended_ns == 0) return;
   report.cpu_user = std::chrono::microseconds(job.ended.user_us);
   report.cpu_system = std::chrono::microseconds(job.ended.system_us);
   report.cpu_time = *report.cpu_user + *report.cpu_system;
@@ -253,7 +256,7 @@ std::vector<Output> Loop::take_outputs(Job& job, const SlotDirectories& director
     outputs.push_back(std::move(output));
   }
   if (job.spec.files_out.empty()) return outputs;
-  for (Output& file : copy_out(job.spec.files_out, directories, files_, room))
+  for (Output& file : copy_out(job.spec.files_out, directories, *common_.files, room))
     outputs.push_back(std::move(file));
   return outputs;
 }
@@ -330,7 +333,7 @@ void Loop::never_ran(Job& job, Outcome outcome, std::optional<Error> error) {
 void Loop::deliver(Job& job) {
   Submission& submission = *job.submission;
   job.report.id = job.spec.id;
-  job.report.host = host_name_;
+  job.report.host = common_.host_name;
   --submission.unreported;
   if (submission.group && job.report.outcome != Outcome::kCancelled &&
       (job.report.outcome == Outcome::kFileError ||
@@ -341,7 +344,7 @@ void Loop::deliver(Job& job) {
         kill_job(*other->slot, *other, KillReason::kCancelled);
   }
   if (submission.unreported > 0) return;
-  if (submission.leased) --profiles_[submission.profile].running;
+  backlog_.over(submission);
   if (submission.group) {
     std::vector<Report> reports;
     for (const std::unique_ptr<Job>& one : submission.jobs)
@@ -352,26 +355,18 @@ void Loop::deliver(Job& job) {
   }
   for (std::unique_ptr<Job>& one : submission.jobs) lingering_.push_back(std::move(one));
   finished_.push_back(submission.ticket);
-  {
-    const std::lock_guard lock(idle_mutex_);
-    reported_ += submission.jobs.size();
-  }
-  idle_changed_.notify_all();
+  backlog_.reported(submission.jobs.size());
 }
 
-void Loop::do_cancel(JobTicket ticket) {
-  const auto found = live_.find(ticket);
-  if (found == live_.end()) return;
-  Submission& submission = *found->second;
-  if (submission.queued) {
-    profiles_[submission.profile].queue.remove(submission.position);
-    submission.queued = false;
-    submissions_.release(1);
-    std::vector<Job*> jobs;
-    for (const std::unique_ptr<Job>& job : submission.jobs) jobs.push_back(job.get());
-    for (Job* job : jobs) never_ran(*job, Outcome::kCancelled, std::nullopt);
-    return;
-  }
+void Loop::end_unplaced(std::unique_ptr<Submission> submission, Outcome outcome,
+                        const std::optional<Error>& error) {
+  std::vector<Job*> jobs;
+  for (const std::unique_ptr<Job>& job : submission->jobs) jobs.push_back(job.get());
+  live_[submission->ticket] = std::move(submission);
+  for (Job* job : jobs) never_ran(*job, outcome, error);
+}
+
+void Loop::do_cancel(Submission& submission) {
   submission.cancelled = true;
   for (const std::unique_ptr<Job>& job : submission.jobs)
     if (job && job->slot != nullptr && job->handed_over)

@@ -25,7 +25,7 @@ CgroupLimits cgroup_limits(const Limits& limits) {
 
 SlotDirectories Loop::directories_of(const Slot& slot, const Job& job) const {
   return {job.work_dir.get(), job.tmp_dir.get(), slot.lease.uid + 1,
-          (setup_.config.testing_without & protocol::kWithoutBeneath) != 0};
+          (common_.config.testing_without & protocol::kWithoutBeneath) != 0};
 }
 
 void Loop::schedule() {
@@ -34,14 +34,13 @@ void Loop::schedule() {
 
 void Loop::schedule_profile(std::size_t profile) {
   ProfileState& state = profiles_[profile];
-  const std::uint32_t running_max = state.profile->running_max;
-  while (state.queue.front() != nullptr && state.ready.size() >= state.queue.front()->slots &&
-         (running_max == 0 || state.running < running_max)) {
-    Submission& submission = *state.queue.pop().item;
-    submission.queued = false;
-    submission.leased = true;
-    ++state.running;
-    submissions_.release(1);
+  // Before the look: whoever adds to the backlog after it sees these.
+  state.offer->ready = state.ready.size();
+  state.offer->capacity =
+      state.failures >= kStartFailuresMax ? state.alive - state.starting : state.slots_max;
+  while (std::unique_ptr<Submission> taken =
+             backlog_.take(profile, share_.index, state.ready.size())) {
+    Submission& submission = *(live_[taken->ticket] = std::move(taken));
     const std::int64_t now_ns = monotonic_ns();
     for (const std::unique_ptr<Job>& job : submission.jobs) {
       Slot& slot = *state.ready.back();
@@ -60,7 +59,12 @@ void Loop::schedule_profile(std::size_t profile) {
     for (const std::unique_ptr<Job>& job : submission.jobs) jobs.push_back(job.get());
     for (Job* job : jobs) place(*job->slot, *job);
   }
-  if (!state.queue.empty()) start_slots(profile);
+  state.offer->ready = state.ready.size();
+  const Backlog::Demand left = backlog_.demand(profile);
+  state.version_seen = left.version;
+  if (left.startable == 0) return;
+  start_slots(profile);
+  backlog_.hand_on(profile, share_.index);
 }
 
 void Loop::place(Slot& slot, Job& job) {
@@ -69,17 +73,18 @@ void Loop::place(Slot& slot, Job& job) {
   job.tmp_dir = std::move(slot.tmp_dir);
   job.listener = std::move(slot.listener);
   CgroupLimits limits = cgroup_limits(job.limits);
-  limits.may_swap = (setup_.config.testing_without & protocol::kWithoutSwapLimit) != 0;
-  if (setup_.config.cgroup == CgroupUse::kNone) limits = {};  // They are in the plan, as rlimits.
+  limits.may_swap = (common_.config.testing_without & protocol::kWithoutSwapLimit) != 0;
+  if (common_.config.cgroup == CgroupUse::kNone) limits = {};  // They are in the plan, as rlimits.
   if (Result<void> limited = slot.cgroup->apply(limits); !limited)
     return files_are_in(slot, job, std::move(limited));
   if (job.spec.files_in.empty()) return files_are_in(slot, job, {});
   const SlotDirectories directories = directories_of(slot, job);
   if (is_quick(job.spec.files_in))
-    return files_are_in(slot, job, copy_in(job.spec.files_in, directories, files_));
+    return files_are_in(slot, job, copy_in(job.spec.files_in, directories, *common_.files));
   slot.porter_busy = true;
   porter_->run([this, &slot, &job, directories] {
-    auto result = std::make_shared<Result<void>>(copy_in(job.spec.files_in, directories, files_));
+    auto result =
+        std::make_shared<Result<void>>(copy_in(job.spec.files_in, directories, *common_.files));
     post([this, &slot, &job, result] {
       slot.porter_busy = false;
       files_are_in(slot, job, std::move(*result));
@@ -154,7 +159,7 @@ Result<UniqueFd> Loop::open_stream(const Slot& slot, Job& job, int number, const
   if (const auto opened = job.opened.find(number); opened != job.opened.end())
     return std::move(opened->second);
   if (const auto* bytes = std::get_if<BytesStream>(&stream))
-    return sealed_memfd("hatchery-input", bytes->bytes);
+    return sealed_memfd("hatchery-input", bytes->bytes, MemfdUse::kOneJob);
   if (const auto* end = std::get_if<PipeStream>(&stream)) {
     auto& [read_end, write_end] = job.submission->pipes[end->pipe];
     UniqueFd& own = end->write ? write_end : read_end;
@@ -197,7 +202,7 @@ Result<void> Loop::wire(const Slot& slot, Job& job, std::vector<UniqueFd>& fds) 
   store_fd_entries(job.plan);
   if (!slot.exec_context.empty()) store_label(job.plan, slot.exec_context);
   if (job.plan.body.size() <= protocol::kInlinePlanBytes) return {};
-  Result<UniqueFd> body = sealed_memfd("hatchery-plan", job.plan.body);
+  Result<UniqueFd> body = sealed_memfd("hatchery-plan", job.plan.body, MemfdUse::kOneJob);
   if (!body) return std::move(body).error();
   job.plan.header.body_in_memfd = 1;
   fds.push_back(*std::move(body));

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/process_state.h"
 #include "pool/loop.h"
 #include "pool/nearest_name.h"
 #include "pool/slot_plan.h"
@@ -17,7 +18,6 @@
 namespace hatchery {
 namespace {
 
-constexpr std::uint32_t kFailuresMax = 5;
 constexpr std::int64_t kRetryFirstNs = 50'000'000;
 constexpr std::int64_t kRetryMaxNs = 5'000'000'000;
 constexpr std::int64_t kZygoteDeathNs = 5'000'000'000;
@@ -68,7 +68,7 @@ Error failure_error(const protocol::Failure& failure, const ProfileState& state)
   const Profile& profile = *state.profile;
   const std::string of_profile = "of profile " + quote(profile.name);
   const int index = is_of_a_mount(failure.step) ? failure.index : -1;
-  if (const auto mount = mount_texts(state.slot_plan.get(), index)) {
+  if (const auto mount = mount_texts(state.setup->slot_plan.get(), index)) {
     std::string object = quote(mount->target);
     if (!mount->source.empty()) object = quote(mount->source) + " on " + object;
     return errno_error(failure.step, object + " " + of_profile, failure.errnum,
@@ -87,7 +87,7 @@ Error failure_error(const protocol::Failure& failure, const ProfileState& state)
 }  // namespace
 
 Result<void> Loop::start_launcher() {
-  Result<LauncherLink> launcher = LauncherLink::start(setup_.zygote_path);
+  Result<LauncherLink> launcher = LauncherLink::start(common_.zygote_path);
   if (!launcher) return std::move(launcher).error();
   launcher_ = *std::move(launcher);
   launcher_received_ =
@@ -153,16 +153,16 @@ void Loop::start_slots(std::size_t profile) {
   if (killing_all_ || now_ns < state.retry_due_ns) return;
   SlotDemand demand;
   // While the pool drains, only for jobs that still wait.
-  demand.minimum = stopping_ ? 0 : state.profile->slots_min;
-  demand.maximum = state.profile->slots_max;
+  demand.minimum = stopping_ ? 0 : state.slots_min;
+  demand.maximum = state.slots_max;
   demand.alive = state.alive;
   demand.starting = state.starting;
   demand.ready = state.ready.size();
-  const auto* front = state.queue.front();
-  std::size_t startable = state.queue.size();
-  if (const std::uint32_t running_max = state.profile->running_max; running_max > 0)
-    startable = std::min<std::size_t>(startable, running_max - state.running);
-  demand.wanted = startable == 0 ? 0 : std::max(startable, front->slots);
+  const Backlog::Demand waiting = backlog_.demand(profile);
+  // What the other loops will do of it is not this one's.
+  const std::size_t startable = (waiting.startable + share_.count - 1) / share_.count;
+  demand.wanted =
+      startable == 0 || waiting.front > state.slots_max ? 0 : std::max(startable, waiting.front);
   // One that fails is the last: they would all fail for the same reason.
   for (std::size_t count = slots_to_start(demand);
        count > 0 && starts_unanswered_ < kStartsUnansweredMax && state.retry_due_ns <= now_ns;
@@ -172,7 +172,7 @@ void Loop::start_slots(std::size_t profile) {
 
 Result<void> Loop::place_slot(Slot& slot) {
   const std::vector<std::uint32_t>& pins = profiles_[slot.profile].pin_cpus;
-  const std::vector<std::uint32_t>& cpus = pins.empty() ? usable_cpus_ : pins;
+  const std::vector<std::uint32_t>& cpus = pins.empty() ? share_.cpus : pins;
   if (cpus.empty()) return {};
   // Of those with the fewest slots the first: round robin, also after some were replaced.
   slot.cpu = *std::min_element(cpus.begin(), cpus.end(), [this](std::uint32_t a, std::uint32_t b) {
@@ -184,20 +184,20 @@ Result<void> Loop::place_slot(Slot& slot) {
 }
 
 Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, UniqueFd& theirs) {
-  Result<UidLease> lease = host_->lease_uid();
+  Result<UidLease> lease = common_.host->lease_uid();
   if (!lease) return std::move(lease).error();
   slot.lease = *lease;
-  Result<SlotCgroup> cgroup = SlotCgroup::create(setup_.cgroups, host_->pool_name(), slot.number,
-                                                 slot.lease.uid, cgroup_files_);
+  Result<SlotCgroup> cgroup = SlotCgroup::create(common_.cgroups, common_.host->pool_name(),
+                                                 slot.number, slot.lease.uid, common_.cgroup_files);
   if (!cgroup) return std::move(cgroup).error();
   slot.cgroup.emplace(*std::move(cgroup));
   if (profiles_[slot.profile].profile->pressure) slot.cgroup->watch_pressure();
-  for (const std::string& limit : profiles_[slot.profile].io_max)
+  for (const std::string& limit : profiles_[slot.profile].setup->io_max)
     HATCHERY_TRY(slot.cgroup->limit_io(limit));
   HATCHERY_TRY(place_slot(slot));
   const std::string& type = profiles_[slot.profile].profile->selinux_type;
   if (!type.empty()) {
-    Result<std::uint32_t> pair = host_->lease_categories();
+    Result<std::uint32_t> pair = common_.host->lease_categories();
     if (!pair) return std::move(pair).error();
     slot.categories = *pair;
     Result<SlotLabel> label = slot_label(type, *pair);
@@ -217,9 +217,9 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
   // A pinned slot is at home by its cpuset, which a job's own may replace.
   if (slot.cpu && profiles_[slot.profile].pin_cpus.empty())
     message.home_cpu = static_cast<std::int32_t>(*slot.cpu);
-  if (next_fault_ < setup_.config.testing_faults.size()) {
-    message.fault_step = setup_.config.testing_faults[next_fault_].step;
-    message.fault_errnum = setup_.config.testing_faults[next_fault_].errnum;
+  if (next_fault_ < common_.config.testing_faults.size()) {
+    message.fault_step = common_.config.testing_faults[next_fault_].step;
+    message.fault_errnum = common_.config.testing_faults[next_fault_].errnum;
     ++next_fault_;
   }
   return {};
@@ -227,7 +227,8 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
 
 void Loop::start_slot(std::size_t profile) {
   ProfileState& state = profiles_[profile];
-  const std::uint32_t number = next_slot_++;
+  const std::uint32_t number = next_slot_;
+  next_slot_ += static_cast<std::uint32_t>(share_.count);
   Slot& slot = *(slots_[number] = std::make_unique<Slot>(number, profile));
   ++state.alive;
   ++state.starting;
@@ -236,7 +237,7 @@ void Loop::start_slot(std::size_t profile) {
   UniqueFd theirs;
   if (Result<void> prepared = prepare_slot(slot, message, theirs); !prepared)
     return slot_start_failed(slot, std::move(prepared).error());
-  std::vector<int> fds = {theirs.get(), state.slot_plan.get()};
+  std::vector<int> fds = {theirs.get(), state.setup->slot_plan.get()};
   if (slot.cgroup->job_dir_fd() >= 0) {
     message.has_v2 = 1;
     fds.push_back(slot.cgroup->zygote_dir_fd());
@@ -405,11 +406,12 @@ void Loop::give_up_zygote(Slot& slot) {
   // wait for ever. What the slot has stays its own until the zygote dies after all.
   slot.lost_due_ns = 0;
   slot.given_up = true;
-  slot.failure = Error{.step = Step::kRemoveCgroup,
-                       .object = "slot " + std::to_string(slot.number),
-                       .errnum = EBUSY,
-                       .detail = "its processes can't be killed",
-                       .remedy = "see their stacks in /proc/PID/stack"};
+  slot.failure =
+      Error{.step = Step::kRemoveCgroup,
+            .object = "slot " + std::to_string(slot.number),
+            .errnum = EBUSY,
+            .detail = "its zygote can't be killed: " + process_state(slot.zygote_pidfd.get()),
+            .remedy = "see its stack in /proc/PID/stack"};
   end_job_of_lost(slot);
   if (killing_all_) abandon(slot);
 }
@@ -463,34 +465,33 @@ void Loop::forget_dead_slots() {
       remove_slot(*slot);
       continue;
     }
-    if (slot->lease.uid != 0 && !slot->given_up) host_->release_uid(slot->lease);
-    if (slot->categories && !slot->given_up) host_->release_categories(*slot->categories);
+    if (slot->lease.uid != 0 && !slot->given_up) common_.host->release_uid(slot->lease);
+    if (slot->categories && !slot->given_up) common_.host->release_categories(*slot->categories);
     if (slot->due_ns != 0) due_.erase({slot->due_ns, slot});
     if (slot->cpu) --at_home_[*slot->cpu];
     --total_count_;
     slots_.erase(slot->number);
   }
   for (ProfileState& state : profiles_)
-    if (state.failures >= kFailuresMax) fail_queue(state);
+    if (state.failures >= kStartFailuresMax) fail_queue(state);
 }
 
 void Loop::fail_queue(ProfileState& state) {
   // With the slots that there are, what comes first could never run, and what comes after it would
   // wait for it.
-  while (!state.queue.empty() && state.queue.front()->slots > state.alive - state.starting) {
-    Submission* submission = state.queue.pop().item;
-    submission->queued = false;
-    submissions_.release(1);
-    for (const std::unique_ptr<Job>& job : submission->jobs)
-      never_ran(*job, Outcome::kInternalError, state.last_failure);
-  }
+  state.offer->capacity = state.alive - state.starting;
+  const auto profile = static_cast<std::size_t>(&state - profiles_.data());
+  while (std::unique_ptr<Submission> submission = backlog_.take_hopeless(profile, share_.index))
+    end_unplaced(std::move(submission), Outcome::kInternalError, state.last_failure);
 }
 
 void Loop::retire_idle(std::int64_t now_ns) {
   for (ProfileState& state : profiles_) {
     const std::int64_t idle_ns = static_cast<std::int64_t>(state.profile->slot_idle_ms) * 1'000'000;
+    const auto profile = static_cast<std::size_t>(&state - profiles_.data());
+    if (backlog_.demand(profile).front > 0) continue;
     // The front of the list has been idle longest: slots are used last in, first out.
-    while (state.alive > state.profile->slots_min && !state.ready.empty() && state.queue.empty() &&
+    while (state.alive > state.slots_min && !state.ready.empty() &&
            now_ns - state.ready.front()->ready_since_ns > idle_ns)
       lose(*state.ready.front(), Error{.detail = "idle"});
   }

@@ -5,20 +5,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <atomic>
 #include <map>
-#include <set>
 
-#include "core/files.h"
-#include "core/user_namespace.h"
 #include "pool/host_input.h"
-#include "pool/host_state.h"
 #include "pool/job_plan.h"
 #include "pool/limits.h"
 #include "pool/loop.h"
-#include "pool/slot_plan.h"
+#include "pool/pool_setup.h"
 #include "workers/selinux_label.h"
-#include "workers/syscall_policy.h"
 
 namespace hatchery {
 namespace {
@@ -30,82 +25,6 @@ Error bad_job(std::string object, std::string detail, std::string remedy) {
                .remedy = std::move(remedy)};
 }
 
-Result<CompiledPolicy> compile_policy(const Profile& profile) {
-  const bool kill = profile.refused_call == RefusedCall::kKill;
-  SyscallPolicy policy =
-      default_syscall_policy(kill ? SyscallAction::kKill : SyscallAction::kErrno);
-  if (!profile.seccomp_policy.empty()) {
-    Result<std::string> text = read_whole_file(profile.seccomp_policy, 4U << 20);
-    if (!text) return std::move(text).error();
-    Result<SyscallPolicy> parsed = syscall_policy_from_json(*text, profile.seccomp_policy);
-    if (!parsed) return std::move(parsed).error();
-    policy = *std::move(parsed);
-  }
-  Result<CompiledPolicy> compiled = compile_syscall_policy(policy);
-  if (compiled && compiled->needs_listener && !compiled->loads_before_job)
-    return Error{
-        .step = Step::kCompilePolicy,
-        .object = profile.seccomp_policy,
-        .detail = "kills for some calls, but refuses one that the worker itself needs",
-        .remedy =
-            "allow recvmsg, sendmsg, dup2, fcntl, close_range, prlimit64, mmap, chdir, "
-            "umask, openat, write, clock_gettime, sched_setaffinity, execveat and exit_group"};
-  return compiled;
-}
-
-/// Decides the type. Returns the first slot's exec context, which stands for all in whether it
-/// exists and what it may; "" for none.
-Result<std::string> choose_label(Profile& profile, const std::string& zygote_path) {
-  Result<std::string> type = job_type(profile.selinux_type);
-  if (!type) return std::move(type).error();
-  profile.selinux_type = *std::move(type);
-  if (profile.selinux_type.empty()) return std::string();
-  Result<SlotLabel> label = slot_label(profile.selinux_type, 0);
-  if (!label) return std::move(label).error();
-  HATCHERY_TRY(check_entry(zygote_path, label->exec_context));
-  return std::move(label->exec_context);
-}
-
-/// Whoever lacks them would hear of state directories and cgroups first, and mend those in vain.
-Result<void> check_privileges() {
-  if (may_give_out_ids()) return {};
-  return Error{.step = Step::kLeaseUid,
-               .errnum = EPERM,
-               .detail = "uid " + std::to_string(::geteuid()) +
-                         " may not give slots host uids of their own (user_namespaces(7))",
-               .remedy = "run as root, or call enter_user_namespace() first"};
-}
-
-/// In a user namespace: the ids that it has, and a state directory that is the user's own.
-Result<void> adapt_to_user_namespace(PoolConfig& config) {
-  const PoolConfig defaults;
-  config.state_directory = usable_state_directory(config.state_directory);
-  if (has_all_ids()) return {};
-  const IdRange ids = ids_for_slots(config.uid_base, config.uid_count);
-  const bool chosen =
-      config.uid_base != defaults.uid_base || config.uid_count != defaults.uid_count;
-  if (ids.count == 0 || (chosen && ids != IdRange{config.uid_base, config.uid_count}))
-    return Error{.step = Step::kValidateConfig,
-                 .object = "uid_base",
-                 .detail = "this user namespace lacks some of the ids " +
-                           std::to_string(config.uid_base) + " and the " +
-                           std::to_string(config.uid_count) + " from there",
-                 .remedy =
-                     "choose from those in /proc/self/uid_map and gid_map, or leave uid_base "
-                     "and uid_count out"};
-  config.uid_base = ids.first;
-  config.uid_count = ids.count;
-  std::uint64_t needed = 0;
-  for (const Profile& profile : config.profiles) needed += std::uint64_t{profile.slots_max} * 2;
-  if (needed <= ids.count) return {};
-  return Error{.step = Step::kValidateConfig,
-               .object = "slots_max",
-               .detail = "all profiles' slots need " + std::to_string(needed) +
-                         " ids, two each, and this user namespace has " +
-                         std::to_string(ids.count) + " for them",
-               .remedy = "lower it, or have more ids in /etc/subuid and /etc/subgid"};
-}
-
 Result<void> check_open_files(const Limits& limits) {
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
@@ -115,91 +34,6 @@ Result<void> check_open_files(const Limits& limits) {
                        std::to_string(files.rlim_max),
                    "lower it, or raise the pool's RLIMIT_NOFILE");
   return {};
-}
-
-/// Every limit must be enforceable here, or the job is refused (never run with less).
-Result<void> check_controllers(const Limits& limits, const CgroupHost& cgroups, CgroupUse cgroup) {
-  const auto need = [&](bool asked, const char* controller, const char* field) -> Result<void> {
-    if (!asked || cgroups.has(controller)) return {};
-    return Error{.step = Step::kValidateJob,
-                 .object = std::string("limits.") + field,
-                 .errnum = ENOTSUP,
-                 .detail = std::string("this host has no cgroup controller \"") + controller + "\"",
-                 .remedy = "leave the limit out of job and profile, or see `hatchery doctor`"};
-  };
-  HATCHERY_TRY(need(limits.memory_soft_bytes.has_value(), "memory", "memory_soft"));
-  HATCHERY_TRY(need(limits.cpu_rate || limits.cpu_weight, "cpu", "cpu_rate or cpu_weight"));
-  HATCHERY_TRY(need(limits.cpu_set.has_value(), "cpuset", "cpu_set"));
-  if (cgroup == CgroupUse::kNone) return {};  // The others are rlimits.
-  HATCHERY_TRY(need(limits.memory_bytes.has_value(), "memory", "memory"));
-  HATCHERY_TRY(need(limits.processes.has_value(), "pids", "processes"));
-  if (limits.cpu_time && cgroups.v2() == nullptr && !cgroups.has("cpuacct"))
-    return need(true, "cpuacct", "cpu_time");
-  return {};
-}
-
-/// The CPUs that slots of the profile are pinned to; none when they are not.
-Result<std::vector<std::uint32_t>> pin_cpus(const Profile& profile, const CgroupHost& cgroups) {
-  if (!profile.pin_slots) return std::vector<std::uint32_t>{};
-  const std::string object = "profile \"" + profile.name + "\": pin_slots";
-  if (!cgroups.has("cpuset"))
-    return Error{.step = Step::kValidateConfig,
-                 .object = object,
-                 .errnum = ENOTSUP,
-                 .detail = "this host has no cgroup controller \"cpuset\"",
-                 .remedy = "leave it out, or see `hatchery doctor`"};
-  std::vector<std::uint32_t> cpus = usable_cpu_numbers();
-  if (profile.maximums.cpu_set) {
-    Result<std::vector<std::uint32_t>> allowed = parse_cpu_set(*profile.maximums.cpu_set);
-    if (!allowed) return std::move(allowed).error();
-    std::erase_if(cpus, [&](std::uint32_t cpu) {
-      return !std::binary_search(allowed->begin(), allowed->end(), cpu);
-    });
-  }
-  if (cpus.empty())
-    return Error{.step = Step::kValidateConfig,
-                 .object = object,
-                 .detail = "the pool may run on none of the CPUs of maximums.cpu_set",
-                 .remedy = "name CPUs that the pool may run on: see taskset -p"};
-  return cpus;
-}
-
-/// For SlotCgroup::limit_io().
-Result<std::vector<std::string>> io_max_lines(const Profile& profile, const CgroupHost& cgroups) {
-  std::map<std::string, std::string> lines;  // By disk.
-  for (std::size_t index = 0; index < profile.io_max.size(); ++index) {
-    const IoMax& limit = profile.io_max[index];
-    const std::string object =
-        "profile \"" + profile.name + "\": io_max[" + std::to_string(index) + "].path";
-    const CgroupHierarchy* io = cgroups.with("io");
-    if (io == nullptr || !io->v2)
-      return Error{.step = Step::kValidateConfig,
-                   .object = object,
-                   .errnum = ENOTSUP,
-                   .detail = "this host has no cgroup v2 controller \"io\"",
-                   .remedy = "leave it out, or see `hatchery doctor`"};
-    Result<std::string> disk = io_device(limit.path);
-    if (!disk)
-      return errno_error(Step::kValidateConfig, object + " = " + limit.path, disk.error().errnum,
-                         disk.error().remedy);
-    std::string line = *disk;
-    const auto add = [&line](const char* key, const std::optional<std::uint64_t>& value) {
-      if (value) (line += key) += std::to_string(*value);
-    };
-    add(" rbps=", limit.read_bytes);
-    add(" wbps=", limit.write_bytes);
-    add(" riops=", limit.read_operations);
-    add(" wiops=", limit.write_operations);
-    if (!lines.emplace(*disk, std::move(line)).second)
-      return Error{.step = Step::kValidateConfig,
-                   .object = object,
-                   .detail = limit.path + " is on a disk that another entry limits",
-                   .remedy = "leave one of them out"};
-  }
-  std::vector<std::string> all;
-  all.reserve(lines.size());
-  for (auto& [disk, line] : lines) all.push_back(std::move(line));
-  return all;
 }
 
 Result<UniqueFd> create_host_output(const std::string& path) {
@@ -257,31 +91,51 @@ Result<std::size_t> check_pipes(const std::vector<JobSpec>& specs) {
 
 class Pool::Impl {
  public:
-  Impl(LoopSetup setup, std::vector<std::string> labels_in)
-      : loop(std::move(setup)), labels(std::move(labels_in)) {}
+  explicit Impl(PoolCommon common_in) : common(std::move(common_in)) {
+    for (const LoopShare& share : common.shares)
+      loops.push_back(std::make_unique<Loop>(common, share));
+  }
+  ~Impl() {
+    common.backlog->close();
+    for (const auto& loop : loops) loop->ask_to_stop();
+    for (const auto& loop : loops) loop->join();
+    static_cast<void>(remove_pool_cgroups(common.cgroups, common.host->pool_name()).has_value());
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  /// All loops; the first error of one.
+  Result<void> start() {
+    for (const auto& loop : loops) loop->start();
+    Result<void> all;
+    for (const auto& loop : loops)
+      if (Result<void> started = loop->started(); !started && all) all = std::move(started);
+    return all;
+  }
 
   Result<std::unique_ptr<Job>> prepare(JobSpec spec, std::size_t profile_index) {
-    const Profile& profile = loop.config().profiles[profile_index];
+    const Profile& profile = common.config.profiles[profile_index];
     HATCHERY_TRY(validate_job(spec));
     Result<Limits> limits = effective_limits(spec.limits, profile);
     if (!limits) return std::move(limits).error();
-    HATCHERY_TRY(check_controllers(*limits, loop.cgroups(), loop.config().cgroup));
+    HATCHERY_TRY(check_controllers(*limits, common.cgroups, common.config.cgroup));
     HATCHERY_TRY(check_open_files(*limits));
     HATCHERY_TRY(check_arguments(spec, profile, *limits));
     HATCHERY_TRY(check_collectors(spec, *limits));
     auto job = std::make_unique<Job>();
     job->limits = *std::move(limits);
-    job->cpu_by_rlimit = loop.config().cgroup == CgroupUse::kNone;
+    job->cpu_by_rlimit = common.config.cgroup == CgroupUse::kNone;
     job->cpus = reachable_cpus(job->limits);
     job->spec = std::move(spec);
     for (const int number : {0, 1, 2}) job->spec.fds.try_emplace(number, NullStream{});
-    HATCHERY_TRY(open_streams(*job, loop.files(), loop.config(), labels[profile_index]));
-    job->plan = encode_job(job->spec, profile, job->limits, loop.config().cgroup);
+    HATCHERY_TRY(
+        open_streams(*job, *common.files, common.config, common.profiles[profile_index].label));
+    job->plan = encode_job(job->spec, profile, job->limits, common.config.cgroup);
     return job;
   }
 
   Result<std::size_t> profile_index(const std::string& name) const {
-    const std::vector<Profile>& profiles = loop.config().profiles;
+    const std::vector<Profile>& profiles = common.config.profiles;
     if (name.empty()) return std::size_t{0};
     for (std::size_t i = 0; i < profiles.size(); ++i)
       if (profiles[i].name == name) return i;
@@ -297,62 +151,28 @@ class Pool::Impl {
       submission->jobs[i]->submission = submission.get();
       submission->jobs[i]->index = i;
     }
-    if (loop.submit(submission)) return ticket;
+    if (common.backlog->push(submission)) return ticket;
     return Error{
         .step = Step::kQueueJob,
         .errnum = EAGAIN,
-        .detail = "the queue of " + std::to_string(loop.config().queue_max) + " jobs is full",
+        .detail = "the queue of " + std::to_string(common.config.queue_max) + " jobs is full",
         .remedy = "submit again when a report has come, or in 100 ms; or raise queue_max"};
   }
 
-  Loop loop;
-  /// Of each profile: choose_label().
-  std::vector<std::string> labels;
+  PoolCommon common;
+  std::vector<std::unique_ptr<Loop>> loops;
   std::atomic<JobTicket> next_ticket{0};
 };
 
 Pool::Pool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Pool::~Pool() { impl_->loop.stop(); }
+Pool::~Pool() = default;
 
 Result<std::unique_ptr<Pool>> Pool::create(PoolConfig config) {
-  HATCHERY_TRY(config.validate());
-  HATCHERY_TRY(config.check_files());
-  HATCHERY_TRY(check_privileges());
-  HATCHERY_TRY(adapt_to_user_namespace(config));
-  LoopSetup setup;
-  if (config.cgroup == CgroupUse::kAuto) {
-    Result<CgroupHost> cgroups = CgroupHost::find(config.cgroup_parent);
-    if (!cgroups) return std::move(cgroups).error();
-    setup.cgroups = *std::move(cgroups);
-  }
-  Result<std::string> zygote = find_zygote(config.zygote_path);
-  if (!zygote) return std::move(zygote).error();
-  setup.zygote_path = *std::move(zygote);
-  std::vector<std::string> labels;
-  for (Profile& profile : config.profiles) {
-    Result<std::string> label = choose_label(profile, setup.zygote_path);
-    if (!label) return std::move(label).error();
-    labels.push_back(*std::move(label));
-    HATCHERY_TRY(check_controllers(profile.defaults, setup.cgroups, config.cgroup));
-    Result<CompiledPolicy> policy = compile_policy(profile);
-    if (!policy) return std::move(policy).error();
-    Result<UniqueFd> plan =
-        sealed_memfd("hatchery-slot-plan",
-                     encode_slot_plan(profile, *policy, overlay_directory(config.state_directory),
-                                      config.testing_without));
-    if (!plan) return std::move(plan).error();
-    setup.slot_plans.push_back(*std::move(plan));
-    Result<std::vector<std::uint32_t>> cpus = pin_cpus(profile, setup.cgroups);
-    if (!cpus) return std::move(cpus).error();
-    setup.pin_cpus.push_back(*std::move(cpus));
-    Result<std::vector<std::string>> io_max = io_max_lines(profile, setup.cgroups);
-    if (!io_max) return std::move(io_max).error();
-    setup.io_max.push_back(*std::move(io_max));
-  }
-  setup.config = std::move(config);
-  auto impl = std::make_unique<Impl>(std::move(setup), std::move(labels));
-  HATCHERY_TRY(impl->loop.start());
+  Result<PoolCommon> common = prepare_pool(std::move(config));
+  if (!common) return std::move(common).error();
+  auto impl = std::make_unique<Impl>(*std::move(common));
+  HATCHERY_TRY(impl->start());
   return std::unique_ptr<Pool>(new Pool(std::move(impl)));
 }
 
@@ -378,12 +198,15 @@ Result<JobTicket> Pool::submit_group(std::vector<JobSpec> specs, GroupCallback c
   if (specs.empty()) return bad_job("group", "is empty", "give at least one job");
   Result<std::size_t> profile = impl_->profile_index(specs[0].profile);
   if (!profile) return std::move(profile).error();
-  const std::uint32_t slots_max = impl_->loop.config().profiles[*profile].slots_max;
+  // The first loop has no fewer than any other.
+  const std::uint32_t slots_max = impl_->common.shares.front().slots_max[*profile];
+  const std::size_t loops = impl_->loops.size();
   if (specs.size() > slots_max)
     return bad_job("group",
                    "has " + std::to_string(specs.size()) + " jobs, but the profile only " +
-                       std::to_string(slots_max) + " slots",
-                   "raise slots_max");
+                       std::to_string(slots_max) + " slots" +
+                       (loops == 1 ? "" : " in each of " + std::to_string(loops) + " loops"),
+                   loops == 1 ? "raise slots_max" : "raise slots_max, or lower loops");
   Result<std::size_t> pipes = check_pipes(specs);
   if (!pipes) return std::move(pipes).error();
   auto submission = std::make_unique<Submission>();
@@ -428,15 +251,35 @@ Result<std::future<std::vector<Report>>> Pool::submit_group(std::vector<JobSpec>
   return future;
 }
 
-bool Pool::cancel(JobTicket ticket) { return impl_->loop.cancel(ticket); }
-void Pool::drain() { impl_->loop.drain(); }
-PoolStats Pool::stats() const { return impl_->loop.stats(); }
-FileStore& Pool::files() { return impl_->loop.files(); }
-const PoolConfig& Pool::config() const { return impl_->loop.config(); }
-std::string Pool::host() const { return impl_->loop.host_name(); }
+bool Pool::cancel(JobTicket ticket) {
+  Backlog::Found found = impl_->common.backlog->find(ticket);
+  if (found.waiting != nullptr) {
+    impl_->loops.front()->cancel_waiting(std::move(found.waiting));
+    return true;
+  }
+  if (!found.loop) return false;
+  impl_->loops[*found.loop]->cancel(ticket);
+  return true;
+}
+
+void Pool::drain() { impl_->common.backlog->drain(); }
+
+PoolStats Pool::stats() const {
+  PoolStats stats;
+  stats.reported = impl_->common.backlog->reported();
+  stats.submitted = impl_->common.backlog->submitted();
+  for (const auto& loop : impl_->loops) loop->count(stats);
+  const std::uint64_t waiting = stats.submitted - stats.reported;
+  stats.queued = waiting > stats.running ? static_cast<std::uint32_t>(waiting) - stats.running : 0;
+  return stats;
+}
+
+FileStore& Pool::files() { return *impl_->common.files; }
+const PoolConfig& Pool::config() const { return impl_->common.config; }
+std::string Pool::host() const { return impl_->common.host_name; }
 
 std::vector<std::string> Pool::controllers() const {
-  const CgroupHost& cgroups = impl_->loop.cgroups();
+  const CgroupHost& cgroups = impl_->common.cgroups;
   std::vector<std::string> names;
   for (const char* name : {"cpu", "cpuset", "memory", "pids"})
     if (cgroups.has(name)) names.emplace_back(name);

@@ -209,7 +209,7 @@ std::optional<MountTexts> mount_texts(int plan_fd, int index) {
   return MountTexts{op.kind == MountKind::kBind ? text(op.source) : "", text(op.target)};
 }
 
-Result<UniqueFd> sealed_memfd(const char* name, const std::string& bytes) {
+Result<UniqueFd> sealed_memfd(const char* name, const std::string& bytes, MemfdUse use) {
   UniqueFd fd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd.valid()) return errno_error(Step::kCreateMemfd, name, errno);
   for (std::size_t done = 0; done < bytes.size();) {
@@ -218,9 +218,9 @@ Result<UniqueFd> sealed_memfd(const char* name, const std::string& bytes) {
     if (wrote < 0) return errno_error(Step::kCreateMemfd, name, errno);
     done += static_cast<std::size_t>(wrote);
   }
-  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) <
-          0 ||
-      ::lseek(fd.get(), 0, SEEK_SET) < 0)
+  int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
+  if (use == MemfdUse::kShared) seals |= F_SEAL_WRITE;
+  if (::fcntl(fd.get(), F_ADD_SEALS, seals) < 0 || ::lseek(fd.get(), 0, SEEK_SET) < 0)
     return errno_error(Step::kCreateMemfd, name, errno);
   return fd;
 }

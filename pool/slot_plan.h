@@ -17,8 +17,14 @@ namespace hatchery {
 std::string encode_slot_plan(const Profile& profile, const CompiledPolicy& policy,
                              const std::string& overlay_directory, std::uint32_t without);
 
-/// A memfd with these bytes that nobody can change any more.
-Result<UniqueFd> sealed_memfd(const char* name, const std::string& bytes);
+enum class MemfdUse : std::uint8_t {
+  kShared,  ///< By several jobs: nobody can change it any more.
+  /// One job has it, which may overwrite it for itself, not make it larger. Sealed against writing
+  /// too it would take 20 us: the kernel first drains its lists of pages (memfd_wait_for_pins).
+  kOneJob,
+};
+/// A memfd with these bytes, read from its start.
+Result<UniqueFd> sealed_memfd(const char* name, const std::string& bytes, MemfdUse use);
 
 /// What operation `index` of the plan in `plan_fd` mounts, for messages; absent when there is none.
 struct MountTexts {

@@ -104,8 +104,7 @@ struct Submission {
   std::size_t unreported = 0;
   std::size_t ends = 0;
   Scheduler<Submission*>::Position position;
-  bool queued = false;     ///< It stands at `position`.
-  bool leased = false;     ///< It has, or had, slots.
+  bool counted = false;    ///< Among those that Profile::running_max bounds.
   std::size_t placed = 0;  ///< Jobs whose placing is over, well or not.
   bool cancelled = false;  ///< By the caller, or since one of the group could not be placed.
 };

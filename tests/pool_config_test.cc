@@ -239,7 +239,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadToml{"a = 1\na = 2\n", "f.toml:2:5", "correct the TOML"},
         BadToml{"\xff = 1", "f.toml:1:1", "correct the TOML"},
         BadToml{"queue_mx = 1", "f.toml:1:1: queue_mx", "did you mean \"queue_max\"?"},
-        BadToml{"colour = 1", "f.toml:1:1: colour", "known: queue_max, uid_base"},
+        BadToml{"colour = 1", "f.toml:1:1: colour", "known: queue_max, loops, uid_base"},
         BadToml{"queue_max = \"7\"", "f.toml:1:13: queue_max", "is a string; give an integer"},
         BadToml{"queue_max = 1.0", "f.toml:1:13: queue_max", "is a float; give an integer"},
         BadToml{"queue_max = -1", "f.toml:1:13: queue_max", "-1 is negative"},

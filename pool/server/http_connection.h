@@ -1,5 +1,5 @@
-// HttpConnection: one connection's requests, one after the other, on its strand, whose members one
-// thread touches at a time. Only http_server.cc includes it.
+// HttpConnection: one connection's requests, one after the other, on its lane's one thread, which
+// alone touches its members. Only http_server.cc includes it.
 #pragma once
 
 #include <sys/socket.h>
@@ -92,14 +92,14 @@ class HttpConnection final : public Connection,
               [self = shared_from_this(), work = std::move(work)] { work(); });
   }
 
-  /// At once where the caller is on the strand.
+  /// At once where the caller is on the connection's thread.
   void dispatch(std::function<void()> work) {
     if (shared_->stopped) return;
     net::dispatch(socket_.get_executor(),
                   [self = shared_from_this(), work = std::move(work)] { work(); });
   }
 
-  // For the application's handles; on the strand.
+  // For the application's handles; on the connection's thread.
   void respond(HttpResponse response) {
     if (ended_ || !busy_) return;
     gone_ = nullptr;

@@ -7,7 +7,6 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 #include <exception>
 #include <thread>
 #include <vector>
@@ -49,7 +48,7 @@ class HttpServer::Impl {
         int family = AF_UNIX;
         socklen_t size = sizeof family;
         ::getsockopt(listener.fd.get(), SOL_SOCKET, SO_DOMAIN, &family, &size);
-        doors_.push_back(std::make_unique<Door>(Acceptor(net::make_strand(first()))));
+        doors_.push_back(std::make_unique<Door>(Acceptor(first())));
         beast::error_code error;
         doors_.back()->acceptor.assign(Protocol(family, 0), listener.fd.get(), error);
         if (error) return errno_error(Step::kListen, address, error.value());
@@ -112,7 +111,7 @@ class HttpServer::Impl {
   /// For a new connection, by turns. On the first lane.
   net::io_context& next() { return lanes_[next_++ % lanes_.size()].context; }
 
-  /// One listening socket, on a strand of its own.
+  /// One listening socket, on the first lane.
   struct Door {
     explicit Door(Acceptor acceptor_in) : acceptor(std::move(acceptor_in)) {}
     Acceptor acceptor;
@@ -141,7 +140,7 @@ class HttpServer::Impl {
     if (!door.acceptor.is_open() || door.waiting || stopping_) return;
     if (shared_->count() >= shared_->config.connections_max) return;  // on_room() comes back.
     door.waiting = true;
-    door.acceptor.async_accept(net::make_strand(next()),
+    door.acceptor.async_accept(next(),
                                [this, &door](beast::error_code error, Socket socket) {
                                  door.waiting = false;
                                  if (error == net::error::operation_aborted) return;
@@ -161,7 +160,7 @@ class HttpServer::Impl {
   }
 
   void pause(Door& door) {
-    auto timer = std::make_shared<net::steady_timer>(door.acceptor.get_executor(), kAcceptAgain);
+    auto timer = std::make_shared<net::steady_timer>(first(), kAcceptAgain);
     timer->async_wait([this, &door, timer](beast::error_code) { accept(door); });
   }
 

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -30,8 +31,10 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 
 using Protocol = net::generic::stream_protocol;
-using Socket = Protocol::socket;
-using Acceptor = net::basic_socket_acceptor<Protocol>;
+/// Of the context whose one thread runs all of a connection.
+using Executor = net::io_context::executor_type;
+using Socket = net::basic_stream_socket<Protocol, Executor>;
+using Acceptor = net::basic_socket_acceptor<Protocol, Executor>;
 using FileBody = http::basic_file_body<beast::file_posix>;
 
 inline constexpr std::size_t kPart = std::size_t{64} << 10;

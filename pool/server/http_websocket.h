@@ -1,4 +1,4 @@
-// WebSocketConnection: one WebSocket on its strand, whose members one thread touches at a time.
+// WebSocketConnection: one WebSocket on its lane's one thread, which alone touches its members.
 // Only http_connection.h includes it.
 #pragma once
 

@@ -9,6 +9,8 @@
 
 #include <array>
 #include <chrono>
+#include <map>
+#include <mutex>
 #include <utility>
 
 namespace hatchery::server {
@@ -52,6 +54,23 @@ double seconds_of(Nanoseconds time) { return std::chrono::duration<double>(time)
 
 class Metrics::Impl {
  public:
+  /// What a key stands for, made when it first comes: a family's own look-up makes a whole new
+  /// metric each time, to throw it away if there is one.
+  template <typename Key, typename Value>
+  class Known {
+   public:
+    template <typename Make>
+    const Value& get(const Key& key, const Make& make) {
+      const std::lock_guard lock(mutex_);
+      const auto found = values_.find(key);
+      return found != values_.end() ? found->second : values_.emplace(key, make()).first->second;
+    }
+
+   private:
+    std::mutex mutex_;
+    std::map<Key, Value> values_;
+  };
+
   prometheus::Registry registry;
 
   Family<Histogram>& run_seconds =
@@ -69,6 +88,7 @@ class Metrics::Impl {
   Family<prometheus::Counter>& jobs = counter("hatchery_jobs_total", "Jobs reported, by outcome");
   Family<Histogram>& step_seconds =
       histogram("hatchery_job_step_seconds", "Latency of each step of a job");
+  std::array<Histogram*, kSteps.size()> steps = {};  ///< In the order of kSteps.
   prometheus::Counter& cpu_seconds =
       counter("hatchery_jobs_cpu_seconds_total", "CPU time of all jobs").Add({});
   Family<Gauge>& slots = gauge("hatchery_slots", "Slots by state");
@@ -81,6 +101,20 @@ class Metrics::Impl {
       counter("hatchery_http_requests_total", "Requests, by route and status");
   Family<Histogram>& request_seconds =
       histogram("hatchery_http_request_seconds", "From a request's end to its answer");
+
+  struct OfStatus {
+    Histogram* seconds;
+    Histogram* memory;
+  };
+  Known<std::string, OfStatus> runs;
+  Known<Outcome, prometheus::Counter*> jobs_of;
+  Known<std::pair<std::string, int>, prometheus::Counter*> requests_of;
+  Known<std::string, Histogram*> request_seconds_of;
+
+  Impl() {
+    for (std::size_t i = 0; i < kSteps.size(); ++i)
+      steps[i] = &step_seconds.Add({{"step", kSteps[i].name}}, kStepSeconds);
+  }
 
  private:
   Family<Histogram>& histogram(const char* name, const char* help) {
@@ -99,23 +133,42 @@ Metrics::~Metrics() = default;
 
 void Metrics::count_run(const std::string& status, double seconds, std::uint64_t memory_bytes) {
   static const Buckets kMemory = powers_of_two(4096, 4.0 * (1ULL << 30));
-  impl_->run_seconds.Add({{"status", status}}, kRunSeconds).Observe(seconds);
-  impl_->run_memory.Add({{"status", status}}, kMemory).Observe(static_cast<double>(memory_bytes));
+  const Impl::OfStatus& run = impl_->runs.get(status, [&] {
+    return Impl::OfStatus{&impl_->run_seconds.Add({{"status", status}}, kRunSeconds),
+                          &impl_->run_memory.Add({{"status", status}}, kMemory)};
+  });
+  run.seconds->Observe(seconds);
+  run.memory->Observe(static_cast<double>(memory_bytes));
 }
 
 void Metrics::count_report(const Report& report) {
-  impl_->jobs.Add({{"outcome", outcome_name(report.outcome)}}).Increment();
+  impl_->jobs_of
+      .get(report.outcome,
+           [&] {
+             return &impl_->jobs.Add({{"outcome", outcome_name(report.outcome)}});
+           })
+      ->Increment();
   if (report.cpu_time) impl_->cpu_seconds.Increment(seconds_of(*report.cpu_time));
-  for (const StepOf& step : kSteps)
-    if (const auto& time = report.steps.*step.member)
-      impl_->step_seconds.Add({{"step", step.name}}, kStepSeconds).Observe(seconds_of(*time));
+  for (std::size_t i = 0; i < kSteps.size(); ++i)
+    if (const auto& time = report.steps.*kSteps[i].member)
+      impl_->steps[i]->Observe(seconds_of(*time));
 }
 
 void Metrics::count_error() { impl_->run_errors.Increment(); }
 
 void Metrics::count_request(const std::string& route, int status, double seconds) {
-  impl_->requests.Add({{"route", route}, {"status", std::to_string(status)}}).Increment();
-  impl_->request_seconds.Add({{"route", route}}, kStepSeconds).Observe(seconds);
+  impl_->requests_of
+      .get({route, status},
+           [&] {
+             return &impl_->requests.Add({{"route", route}, {"status", std::to_string(status)}});
+           })
+      ->Increment();
+  impl_->request_seconds_of
+      .get(route,
+           [&] {
+             return &impl_->request_seconds.Add({{"route", route}}, kStepSeconds);
+           })
+      ->Observe(seconds);
 }
 
 std::string Metrics::text(const Pool& pool, const StoredFiles& files, std::size_t connections) {

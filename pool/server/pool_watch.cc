@@ -37,20 +37,13 @@ void PoolWatch::saw(const Report& report) {
                             milliseconds(steps.ended) + milliseconds(steps.read);
   metrics_.count_report(report);
   log(report, latency_ms);
-  json::object recent{{"outcome", outcome_name(report.outcome)},
-                      {"id", utf8_or_replaced(report.id.substr(0, 64))},
-                      {"latency_ms", latency_ms},
-                      {"slot", report.slot}};
-  if (report.cpu_time) recent["cpu_ms"] = milliseconds(report.cpu_time);
-  if (report.memory_peak_bytes) recent["memory_bytes"] = *report.memory_peak_bytes;
-  if (report.exit_code) recent["exit_code"] = *report.exit_code;
-  if (report.signal) recent["signal"] = *report.signal;
-  std::string text = json::serialize(recent);
+  Recent recent{report.outcome,  report.id.substr(0, 64),  latency_ms,       report.slot,
+                report.cpu_time, report.memory_peak_bytes, report.exit_code, report.signal};
   const std::lock_guard lock(mutex_);
   ++jobs_;
-  ++outcomes_[outcome_name(report.outcome)];
+  ++outcomes_[report.outcome];
   if (latencies_ms_.size() < kLatenciesMax) latencies_ms_.push_back(latency_ms);
-  recent_.push_front(std::move(text));
+  recent_.push_front(std::move(recent));
   if (recent_.size() > kRecentMax) recent_.pop_back();
 }
 
@@ -111,11 +104,23 @@ std::string PoolWatch::text_of(const Second& second) {
                                       {"p99_ms", second.p99_ms}});
 }
 
+std::string PoolWatch::text_of(const Recent& recent) {
+  json::object text{{"outcome", outcome_name(recent.outcome)},
+                    {"id", utf8_or_replaced(recent.id)},
+                    {"latency_ms", recent.latency_ms},
+                    {"slot", recent.slot}};
+  if (recent.cpu_time) text["cpu_ms"] = milliseconds(recent.cpu_time);
+  if (recent.memory_peak_bytes) text["memory_bytes"] = *recent.memory_peak_bytes;
+  if (recent.exit_code) text["exit_code"] = *recent.exit_code;
+  if (recent.signal) text["signal"] = *recent.signal;
+  return json::serialize(text);
+}
+
 std::string PoolWatch::json() {
   const PoolStats stats = pool_.stats();
   const std::lock_guard lock(mutex_);
   json::object outcomes;
-  for (const auto& [outcome, count] : outcomes_) outcomes[outcome] = count;
+  for (const auto& [outcome, count] : outcomes_) outcomes[outcome_name(outcome)] = count;
   std::string text = json::serialize(json::object{{"host", pool_.host()},
                                                   {"submitted", stats.submitted},
                                                   {"reported", stats.reported},
@@ -132,9 +137,9 @@ std::string PoolWatch::json() {
     text += text_of(second);
   }
   text += "],\"recent\":[";
-  for (const std::string& recent : recent_) {
+  for (const Recent& recent : recent_) {
     if (&recent != &recent_.front()) text += ',';
-    text += recent;
+    text += text_of(recent);
   }
   return text + "]}\n";
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,18 @@ class PoolWatch {
     double p99_ms = 0;
   };
   static std::string text_of(const Second& second);
+  /// A job's figures. Its text is made when it is asked for.
+  struct Recent {
+    Outcome outcome = Outcome::kAccepted;
+    std::string id;
+    double latency_ms = 0;
+    std::uint32_t slot = 0;
+    std::optional<Nanoseconds> cpu_time;
+    std::optional<std::uint64_t> memory_peak_bytes;
+    std::optional<int> exit_code;
+    std::optional<int> signal;
+  };
+  static std::string text_of(const Recent& recent);
 
   void log(const Report& report, double latency_ms) const;
 
@@ -51,9 +64,9 @@ class PoolWatch {
   std::mutex mutex_;
   std::vector<double> latencies_ms_;  ///< Of the second that passes.
   std::uint32_t jobs_ = 0;
-  std::map<std::string, std::uint64_t> outcomes_;
+  std::map<Outcome, std::uint64_t> outcomes_;
   std::deque<Second> seconds_;
-  std::deque<std::string> recent_;  ///< JSON of the last reports' figures, the newest first.
+  std::deque<Recent> recent_;  ///< The newest first.
   std::vector<std::shared_ptr<EventStream>> listeners_;
 };
 

@@ -1,0 +1,60 @@
+// What Pool::create() checks and makes before any loop starts. Runs in: pool. Thread: the caller's.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/cgroup.h"
+#include "core/fd.h"
+#include "core/result.h"
+#include "pool/backlog.h"
+#include "pool/config.h"
+#include "pool/file_store.h"
+#include "pool/host_state.h"
+
+namespace hatchery {
+
+/// What all loops of a pool need for a profile.
+struct ProfileSetup {
+  UniqueFd slot_plan;
+  std::vector<std::uint32_t> pin_cpus;  ///< That slots are pinned to; empty: they are not.
+  std::vector<std::string> io_max;      ///< Lines for SlotCgroup::limit_io().
+  /// The first slot's SELinux exec context, which stands for all in whether it exists and what it
+  /// may; "" for none.
+  std::string label;
+};
+
+/// What is one loop's alone.
+struct LoopShare {
+  std::size_t index = 0;
+  std::size_t count = 1;                 ///< Of loops.
+  std::vector<std::uint32_t> slots_min;  ///< One a profile.
+  std::vector<std::uint32_t> slots_max;  ///< One a profile; 0: none of its slots are here.
+  std::vector<std::uint32_t> cpus;       ///< Homes for its slots.
+};
+
+/// What the loops of a pool have in common. It outlives them.
+struct PoolCommon {
+  PoolConfig config;
+  CgroupHost cgroups;
+  std::string host_name;  ///< CgroupHost::name().
+  std::string zygote_path;
+  std::vector<ProfileSetup> profiles;
+  std::vector<LoopShare> shares;
+  CgroupFiles cgroup_files = CgroupFiles::kKept;
+  std::optional<HostState> host;
+  std::unique_ptr<FileStore> files;
+  std::unique_ptr<Backlog> backlog;
+};
+
+/// Checks host and profiles, and removes what a killed pool left behind. The locks of this one are
+/// held from then on.
+Result<PoolCommon> prepare_pool(PoolConfig config);
+
+/// Every limit must be enforceable here, or the job is refused (never run with less).
+Result<void> check_controllers(const Limits& limits, const CgroupHost& cgroups, CgroupUse cgroup);
+
+}  // namespace hatchery
