@@ -140,16 +140,15 @@ class HttpServer::Impl {
     if (!door.acceptor.is_open() || door.waiting || stopping_) return;
     if (shared_->count() >= shared_->config.connections_max) return;  // on_room() comes back.
     door.waiting = true;
-    door.acceptor.async_accept(next(),
-                               [this, &door](beast::error_code error, Socket socket) {
-                                 door.waiting = false;
-                                 if (error == net::error::operation_aborted) return;
-                                 if (!error)
-                                   begin(std::move(socket));
-                                 else if (error != net::error::connection_aborted)
-                                   return pause(door);  // No descriptors: in a while, perhaps.
-                                 accept(door);
-                               });
+    door.acceptor.async_accept(next(), [this, &door](beast::error_code error, Socket socket) {
+      door.waiting = false;
+      if (error == net::error::operation_aborted) return;
+      if (!error)
+        begin(std::move(socket));
+      else if (error != net::error::connection_aborted)
+        return pause(door);  // No descriptors: in a while, perhaps.
+      accept(door);
+    });
   }
 
   void begin(Socket socket) {
