@@ -196,7 +196,9 @@ std::vector<Attack> objects() {
        .does = "watches 30,000 files",
        .answer = "memory limit",
        .layer = "memory of the job's cgroup",
-       .job = payload("crowd", {"watches", "30000"}, {.memory_bytes = 16 * kMiB}),
+       // Each watch makes the kernel look for memory: seconds of it.
+       .job = payload("crowd", {"watches", "30000"},
+                      {.cpu_time = seconds(60), .memory_bytes = 16 * kMiB}),
        .gets = Ends(Outcome::kMemoryLimit),
        .control = with(
            "the memory limit",
