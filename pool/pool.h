@@ -1,4 +1,4 @@
-// Pool: slots of one or more profiles, their scheduler and their loop. The library's front door.
+// Pool: slots of one or more profiles, their scheduler and their loops. The library's front door.
 #pragma once
 
 #include <chrono>
@@ -35,8 +35,9 @@ struct PoolStats {
 
 class Pool {
  public:
-  /// Called once for each accepted job, on the pool's loop thread: return quickly, don't call
-  /// drain().
+  /// Called once for each accepted job, on the thread of the loop that has it: return quickly, don't
+  /// call drain(). Where the pool has several loops (PoolConfig::loops), perhaps at the same time as
+  /// another job's.
   using Callback = std::function<void(Report)>;
   /// Reports in the order of the specs.
   using GroupCallback = std::function<void(std::vector<Report>)>;
@@ -57,13 +58,13 @@ class Pool {
   Result<std::future<Report>> submit(JobSpec spec);
 
   /// Several jobs wired by pipes (PipeStream), each in its own slot, started together. At most
-  /// slots_max jobs; the group waits until that many slots are free. One that can't start ends the
-  /// others.
+  /// slots_max jobs, with several loops those of one; the group waits until that many slots are
+  /// free. One that can't start ends the others.
   Result<JobTicket> submit_group(std::vector<JobSpec> specs, GroupCallback callback);
   Result<std::future<std::vector<Report>>> submit_group(std::vector<JobSpec> specs);
 
-  /// Ends a queued or running job (or group); its report says cancelled. False when it is unknown
-  /// or has been reported. Any thread.
+  /// Asks for the end of a queued or running job (or group): its report will say cancelled, unless it
+  /// has just ended by itself. False when it is unknown or has been reported. Any thread.
   bool cancel(JobTicket ticket);
 
   /// Blocks until every accepted job is reported. Not from a callback.

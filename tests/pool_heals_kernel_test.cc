@@ -16,6 +16,7 @@
 #include "pool/limits.h"
 #include "tests/pool_fixture.h"
 #include "tests/process.h"
+#include "tests/selinux_fixture.h"
 #include "workers/protocol.h"
 
 namespace hatchery::testing {
@@ -434,6 +435,7 @@ TEST_F(PoolHeals, APoolLeavesNoDeadControlGroupThoughWhatItsJobsReadIsCached) {
   const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
   ASSERT_EQ(::fsync(fd.get()), 0);
   ASSERT_EQ(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  if (missing_feature("selinux").empty()) label(file, "usr_t", "s0");  // Which jobs may read.
   profile().binds.push_back({.source = file, .target = "/opt/file"});
   const std::uint64_t before = memory_groups();
   ASSERT_GT(before, 0U);

@@ -11,15 +11,12 @@
 #include <fstream>
 
 namespace hatchery::testing {
-namespace {
 
 void label(const std::string& file, const std::string& type, const std::string& range) {
   const std::string context = "system_u:object_r:" + type + ':' + range;
   ASSERT_EQ(::setxattr(file.c_str(), "security.selinux", context.c_str(), context.size() + 1, 0), 0)
       << context << ": " << errno;
 }
-
-}  // namespace
 
 std::string text_of(const std::string& path) {
   std::ifstream file(path);

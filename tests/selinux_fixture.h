@@ -38,6 +38,9 @@ class KernelLog {
   UniqueFd fd_;
 };
 
+/// Gives a file of the host system_u:object_r:TYPE:RANGE. Fails the test where it can't.
+void label(const std::string& file, const std::string& type, const std::string& range);
+
 /// A directory of the host whose files get labels.
 class LabelledFiles {
  public:
