@@ -35,9 +35,9 @@ struct PoolStats {
 
 class Pool {
  public:
-  /// Called once for each accepted job, on the thread of the loop that has it: return quickly, don't
-  /// call drain(). Where the pool has several loops (PoolConfig::loops), perhaps at the same time as
-  /// another job's.
+  /// Called once for each accepted job, on the thread of the loop that has it: return quickly,
+  /// don't call drain(). Where the pool has several loops (PoolConfig::loops), perhaps at the same
+  /// time as another job's.
   using Callback = std::function<void(Report)>;
   /// Reports in the order of the specs.
   using GroupCallback = std::function<void(std::vector<Report>)>;
@@ -63,8 +63,8 @@ class Pool {
   Result<JobTicket> submit_group(std::vector<JobSpec> specs, GroupCallback callback);
   Result<std::future<std::vector<Report>>> submit_group(std::vector<JobSpec> specs);
 
-  /// Asks for the end of a queued or running job (or group): its report will say cancelled, unless it
-  /// has just ended by itself. False when it is unknown or has been reported. Any thread.
+  /// Asks for the end of a queued or running job (or group): its report will say cancelled, unless
+  /// it has just ended by itself. False when it is unknown or has been reported. Any thread.
   bool cancel(JobTicket ticket);
 
   /// Blocks until every accepted job is reported. Not from a callback.
