@@ -66,6 +66,20 @@ class PoolStreams : public PoolTest {
   fs::path directory_;
 };
 
+TEST_F(PoolStreams, AnInputIsItsJobsOwnAndCanNotGrow) {
+  const auto job = [](const std::string& script) {
+    JobSpec spec = shell(script);
+    spec.fds[0] = BytesStream{"ab"};
+    return spec;
+  };
+  const Report grown = run(job("printf XYZ >&0; cat"));
+  EXPECT_EQ(output_of(grown), "ab") << describe(grown);
+  EXPECT_THAT(output_of(grown, "stderr"), HasSubstr("printf: I/O error"));
+  // What fits goes, for this job alone.
+  EXPECT_EQ(output_of(run(job("printf XY >&0 && echo written"))), "written\n");
+  EXPECT_EQ(output_of(run(job("cat"))), "ab");
+}
+
 TEST_F(PoolStreams, AStreamThatIsNotNamedIsDevNullOfTheJobsOwn) {
   JobSpec spec = shell("cat; echo lost >&2; readlink /proc/self/fd/0 /proc/self/fd/2 2>/dev/null");
   spec.fds.erase(2);
