@@ -36,17 +36,18 @@ std::int64_t monotonic_ns() {
   return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
 }
 
-Loop::Loop(PoolCommon& common, LoopShare share)
+Loop::Loop(PoolCommon& common, std::size_t index)
     : common_(common),
-      share_(std::move(share)),
+      index_(index),
+      share_(common.shares[index]),
       backlog_(*common.backlog),
-      wakeup_(backlog_.taker(share_.index).wakeup),
-      next_slot_(static_cast<std::uint32_t>(share_.index)) {
+      wakeup_(backlog_.taker(index_).wakeup),
+      next_slot_(static_cast<std::uint32_t>(index_)) {
   for (std::size_t i = 0; i < common.config.profiles.size(); ++i) {
     ProfileState state;
     state.profile = &common.config.profiles[i];
     state.setup = &common.profiles[i];
-    state.offer = &backlog_.taker(share_.index).offers[i];
+    state.offer = &backlog_.taker(index_).offers[i];
     state.slots_min = share_.slots_min[i];
     state.slots_max = share_.slots_max[i];
     state.offer->capacity = state.slots_max;
@@ -267,7 +268,7 @@ void Loop::shut_down(std::int64_t now_ns) {
   if (killing_all_ || (!nothing_left && now_ns < stop_due_ns_)) return;
   killing_all_ = true;
   for (const auto& [ticket, submission] : live_) do_cancel(*submission);
-  while (std::unique_ptr<Submission> submission = backlog_.take_any(share_.index))
+  while (std::unique_ptr<Submission> submission = backlog_.take_any(index_))
     end_unplaced(std::move(submission), Outcome::kCancelled, std::nullopt);
   for (const auto& [number, slot] : slots_) {
     if (slot->given_up || slot->remove_due_ns != 0)

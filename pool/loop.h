@@ -57,7 +57,8 @@ struct ProfileState {
 
 class Loop {
  public:
-  Loop(PoolCommon& common, LoopShare share);
+  /// Has common.shares[index].
+  Loop(PoolCommon& common, std::size_t index);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -102,7 +103,7 @@ class Loop {
   void listen_to_launcher();
   void on_launcher_message(int result);
   void start_slots();
-  void start_slots(std::size_t profile);
+  void start_slots(std::size_t profile, const Backlog::Demand& waiting);
   void start_slot(std::size_t profile);
   Result<void> place_slot(Slot& slot);
   Result<void> prepare_slot(Slot& slot, protocol::StartSlot& message, UniqueFd& theirs);
@@ -124,7 +125,7 @@ class Loop {
   void bury(Slot& slot);
   void forget_dead_slots();
   void retire_idle(std::int64_t now_ns);
-  void fail_queue(ProfileState& state);
+  void fail_queue(std::size_t profile);
 
   // loop_jobs.cc
   void schedule();
@@ -161,7 +162,8 @@ class Loop {
   void send_reset(Slot& slot, bool new_group);
 
   PoolCommon& common_;
-  const LoopShare share_;
+  const std::size_t index_;
+  const LoopShare& share_;
   Backlog& backlog_;
   Wakeup& wakeup_;
   std::unique_ptr<Porter> porter_;

@@ -360,8 +360,7 @@ void Loop::deliver(Job& job) {
 
 void Loop::end_unplaced(std::unique_ptr<Submission> submission, Outcome outcome,
                         const std::optional<Error>& error) {
-  std::vector<Job*> jobs;
-  for (const std::unique_ptr<Job>& job : submission->jobs) jobs.push_back(job.get());
+  const std::vector<Job*> jobs = submission->jobs_now();
   live_[submission->ticket] = std::move(submission);
   for (Job* job : jobs) never_ran(*job, outcome, error);
 }

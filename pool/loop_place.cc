@@ -38,8 +38,7 @@ void Loop::schedule_profile(std::size_t profile) {
   state.offer->ready = state.ready.size();
   state.offer->capacity =
       state.failures >= kStartFailuresMax ? state.alive - state.starting : state.slots_max;
-  while (std::unique_ptr<Submission> taken =
-             backlog_.take(profile, share_.index, state.ready.size())) {
+  while (std::unique_ptr<Submission> taken = backlog_.take(profile, index_, state.ready.size())) {
     Submission& submission = *(live_[taken->ticket] = std::move(taken));
     const std::int64_t now_ns = monotonic_ns();
     for (const std::unique_ptr<Job>& job : submission.jobs) {
@@ -54,17 +53,15 @@ void Loop::schedule_profile(std::size_t profile) {
       job->report.steps.queued = since(submission.submitted_ns, now_ns);
       if (slot.reset_ns > 0) job->report.steps.reset = Nanoseconds(slot.reset_ns);
     }
-    // Placing may end a submission at once, and with it the list that would be walked.
-    std::vector<Job*> jobs;
-    for (const std::unique_ptr<Job>& job : submission.jobs) jobs.push_back(job.get());
-    for (Job* job : jobs) place(*job->slot, *job);
+    // Placing may end a submission at once.
+    for (Job* job : submission.jobs_now()) place(*job->slot, *job);
   }
   state.offer->ready = state.ready.size();
   const Backlog::Demand left = backlog_.demand(profile);
   state.version_seen = left.version;
   if (left.startable == 0) return;
-  start_slots(profile);
-  backlog_.hand_on(profile, share_.index);
+  start_slots(profile, left);
+  backlog_.hand_on(profile, index_);
 }
 
 void Loop::place(Slot& slot, Job& job) {
@@ -107,8 +104,7 @@ void Loop::files_are_in(Slot& slot, Job& job, Result<void> result) {
 }
 
 void Loop::all_placed(Submission& submission) {
-  std::vector<Job*> jobs;
-  for (const std::unique_ptr<Job>& job : submission.jobs) jobs.push_back(job.get());
+  const std::vector<Job*> jobs = submission.jobs_now();
   if (!submission.cancelled) {
     for (Job* job : jobs) hand_over(*job->slot, *job);
     return;

@@ -144,10 +144,10 @@ void Loop::on_launcher_message(int result) {
 }
 
 void Loop::start_slots() {
-  for (std::size_t i = 0; i < profiles_.size(); ++i) start_slots(i);
+  for (std::size_t i = 0; i < profiles_.size(); ++i) start_slots(i, backlog_.demand(i));
 }
 
-void Loop::start_slots(std::size_t profile) {
+void Loop::start_slots(std::size_t profile, const Backlog::Demand& waiting) {
   ProfileState& state = profiles_[profile];
   const std::int64_t now_ns = monotonic_ns();
   if (killing_all_ || now_ns < state.retry_due_ns) return;
@@ -158,9 +158,9 @@ void Loop::start_slots(std::size_t profile) {
   demand.alive = state.alive;
   demand.starting = state.starting;
   demand.ready = state.ready.size();
-  const Backlog::Demand waiting = backlog_.demand(profile);
   // What the other loops will do of it is not this one's.
-  const std::size_t startable = (waiting.startable + share_.count - 1) / share_.count;
+  const std::size_t loops = common_.shares.size();
+  const std::size_t startable = (waiting.startable + loops - 1) / loops;
   demand.wanted =
       startable == 0 || waiting.front > state.slots_max ? 0 : std::max(startable, waiting.front);
   // One that fails is the last: they would all fail for the same reason.
@@ -228,7 +228,7 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
 void Loop::start_slot(std::size_t profile) {
   ProfileState& state = profiles_[profile];
   const std::uint32_t number = next_slot_;
-  next_slot_ += static_cast<std::uint32_t>(share_.count);
+  next_slot_ += static_cast<std::uint32_t>(common_.shares.size());
   Slot& slot = *(slots_[number] = std::make_unique<Slot>(number, profile));
   ++state.alive;
   ++state.starting;
@@ -472,24 +472,24 @@ void Loop::forget_dead_slots() {
     --total_count_;
     slots_.erase(slot->number);
   }
-  for (ProfileState& state : profiles_)
-    if (state.failures >= kStartFailuresMax) fail_queue(state);
+  for (std::size_t i = 0; i < profiles_.size(); ++i)
+    if (profiles_[i].failures >= kStartFailuresMax) fail_queue(i);
 }
 
-void Loop::fail_queue(ProfileState& state) {
+void Loop::fail_queue(std::size_t profile) {
+  ProfileState& state = profiles_[profile];
   // With the slots that there are, what comes first could never run, and what comes after it would
   // wait for it.
   state.offer->capacity = state.alive - state.starting;
-  const auto profile = static_cast<std::size_t>(&state - profiles_.data());
-  while (std::unique_ptr<Submission> submission = backlog_.take_hopeless(profile, share_.index))
+  while (std::unique_ptr<Submission> submission = backlog_.take_hopeless(profile, index_))
     end_unplaced(std::move(submission), Outcome::kInternalError, state.last_failure);
 }
 
 void Loop::retire_idle(std::int64_t now_ns) {
-  for (ProfileState& state : profiles_) {
+  for (std::size_t i = 0; i < profiles_.size(); ++i) {
+    if (backlog_.demand(i).front > 0) continue;
+    ProfileState& state = profiles_[i];
     const std::int64_t idle_ns = static_cast<std::int64_t>(state.profile->slot_idle_ms) * 1'000'000;
-    const auto profile = static_cast<std::size_t>(&state - profiles_.data());
-    if (backlog_.demand(profile).front > 0) continue;
     // The front of the list has been idle longest: slots are used last in, first out.
     while (state.alive > state.slots_min && !state.ready.empty() &&
            now_ns - state.ready.front()->ready_since_ns > idle_ns)

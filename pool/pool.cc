@@ -92,8 +92,8 @@ Result<std::size_t> check_pipes(const std::vector<JobSpec>& specs) {
 class Pool::Impl {
  public:
   explicit Impl(PoolCommon common_in) : common(std::move(common_in)) {
-    for (const LoopShare& share : common.shares)
-      loops.push_back(std::make_unique<Loop>(common, share));
+    for (std::size_t i = 0; i < common.shares.size(); ++i)
+      loops.push_back(std::make_unique<Loop>(common, i));
   }
   ~Impl() {
     common.backlog->close();

@@ -200,8 +200,6 @@ std::vector<LoopShare> shares_of_loops(const PoolConfig& config) {
   std::vector<LoopShare> shares(count);
   for (std::size_t i = 0; i < count; ++i) {
     LoopShare& share = shares[i];
-    share.index = i;
-    share.count = count;
     for (const Profile& profile : config.profiles) {
       share.slots_min.push_back(part_of(profile.slots_min, i, count));
       share.slots_max.push_back(part_of(profile.slots_max, i, count));

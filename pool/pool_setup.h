@@ -29,8 +29,6 @@ struct ProfileSetup {
 
 /// What is one loop's alone.
 struct LoopShare {
-  std::size_t index = 0;
-  std::size_t count = 1;                 ///< Of loops.
   std::vector<std::uint32_t> slots_min;  ///< One a profile.
   std::vector<std::uint32_t> slots_max;  ///< One a profile; 0: none of its slots are here.
   std::vector<std::uint32_t> cpus;       ///< Homes for its slots.

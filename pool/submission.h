@@ -90,6 +90,13 @@ struct Job {
 };
 
 struct Submission {
+  /// A list of its own: what ends the last job takes `jobs` away.
+  std::vector<Job*> jobs_now() const {
+    std::vector<Job*> list;
+    for (const std::unique_ptr<Job>& job : jobs) list.push_back(job.get());
+    return list;
+  }
+
   JobTicket ticket = 0;
   std::size_t profile = 0;
   std::string client;

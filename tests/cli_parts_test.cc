@@ -18,19 +18,10 @@
 #include "pool/cli/run_files.h"
 #include "pool/cli/stream_pump.h"
 #include "pool/host_probe.h"
+#include "tests/pipe.h"
 
 namespace hatchery::cli {
 namespace {
-
-struct Pipe {
-  Pipe() {
-    int ends[2];
-    HATCHERY_CHECK(::pipe2(ends, O_CLOEXEC) == 0);
-    read_end = UniqueFd(ends[0]);
-    write_end = UniqueFd(ends[1]);
-  }
-  UniqueFd read_end, write_end;
-};
 
 std::string read_until_end(int fd) {
   std::string text;

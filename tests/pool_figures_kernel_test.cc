@@ -25,6 +25,24 @@ using ::testing::HasSubstr;
 constexpr std::uint64_t kNoise = kMiB;
 constexpr std::uint32_t kFiles = 256;
 
+/// This thread, and what it starts, has one CPU for a while.
+class OnFirstCpu {
+ public:
+  OnFirstCpu() {
+    EXPECT_EQ(::sched_getaffinity(0, sizeof all_, &all_), 0);
+    cpu_set_t first;
+    CPU_ZERO(&first);
+    CPU_SET(usable_cpu_numbers().front(), &first);
+    EXPECT_EQ(::sched_setaffinity(0, sizeof first, &first), 0);
+  }
+  ~OnFirstCpu() { EXPECT_EQ(::sched_setaffinity(0, sizeof all_, &all_), 0); }
+  OnFirstCpu(const OnFirstCpu&) = delete;
+  OnFirstCpu& operator=(const OnFirstCpu&) = delete;
+
+ private:
+  cpu_set_t all_{};
+};
+
 class PoolFigures : public PoolTest {
  protected:
   void SetUp() override {
@@ -123,12 +141,7 @@ TEST_F(PoolFigures, AnEmptyJobTakesNoMoreMemoryThanInABareGroup) {
   std::vector<std::uint64_t> inside;
   std::vector<std::uint64_t> alone;
   // On one CPU: what the kernel charges ahead of use it charges on each that a job comes to.
-  cpu_set_t all;
-  ASSERT_EQ(::sched_getaffinity(0, sizeof all, &all), 0);
-  cpu_set_t first;
-  CPU_ZERO(&first);
-  CPU_SET(usable_cpu_numbers().front(), &first);
-  ASSERT_EQ(::sched_setaffinity(0, sizeof first, &first), 0);
+  const OnFirstCpu one_cpu;
   for (int i = 0; i < 25; ++i) {
     inside.push_back(empty_job_peak());
     ASSERT_TRUE(std::filesystem::create_directory(bare));
@@ -148,7 +161,6 @@ TEST_F(PoolFigures, AnEmptyJobTakesNoMoreMemoryThanInABareGroup) {
     alone.push_back(leading_number(*peak).value_or(0));
     ASSERT_TRUE(std::filesystem::remove(bare));
   }
-  ASSERT_EQ(::sched_setaffinity(0, sizeof all, &all), 0);
   std::sort(inside.begin(), inside.end());
   std::sort(alone.begin(), alone.end());
   RecordProperty("inside_kib", std::to_string(inside[12] / kKiB));
@@ -365,16 +377,10 @@ TEST_F(PoolFigures, PinningToCpusThatThePoolDoesNotHaveIsRefused) {
   HATCHERY_REQUIRE_FEATURE("cgroup_cpuset");
   const std::vector<std::uint32_t> cpus = usable_cpu_numbers();
   if (cpus.size() < 2) GTEST_SKIP() << "this host has one CPU";
-  cpu_set_t all;
-  ASSERT_EQ(::sched_getaffinity(0, sizeof all, &all), 0);
-  cpu_set_t first;
-  CPU_ZERO(&first);
-  CPU_SET(cpus[0], &first);
   profile().pin_slots = true;
   profile().maximums.cpu_set = std::to_string(cpus[1]);
-  ASSERT_EQ(::sched_setaffinity(0, sizeof first, &first), 0);
+  const OnFirstCpu one_cpu;
   const Result<std::unique_ptr<Pool>> made = Pool::create(config);
-  ASSERT_EQ(::sched_setaffinity(0, sizeof all, &all), 0);
   ASSERT_FALSE(made);
   EXPECT_THAT(made.error().message(), HasSubstr("pin_slots"));
 }

@@ -152,6 +152,14 @@ Report PoolTest::run_shell(const std::string& script, Limits limits) {
   return run(shell(script, std::move(limits)));
 }
 
+JobSpec Held::job() const {
+  JobSpec spec{.args = {"/bin/sh", "-c", "echo x >&3; read line <&4"},
+               .limits = {.wall_time = std::chrono::seconds(600)}};
+  spec.fds[3] = CallerFdStream{started_.write_end.get()};
+  spec.fds[4] = CallerFdStream{go_.read_end.get()};
+  return spec;
+}
+
 std::string make_temporary_directory() {
   std::string pattern = fs::temp_directory_path() / "hatchery-test-XXXXXX";
   HATCHERY_CHECK(::mkdtemp(pattern.data()) != nullptr);

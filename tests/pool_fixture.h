@@ -12,6 +12,7 @@
 
 #include "pool/pool.h"
 #include "tests/host_features.h"
+#include "tests/pipe.h"
 
 namespace hatchery::testing {
 
@@ -57,6 +58,17 @@ class PoolTest : public ::testing::Test {
  private:
   HostTraces before_;
   std::unique_ptr<Pool> pool_;
+};
+
+/// A job that runs until its test lets it go: the test knows that it has started.
+class Held {
+ public:
+  JobSpec job() const;
+  void await_start() const { EXPECT_EQ(started_.read(2), "x\n"); }
+  void release() const { EXPECT_EQ(::write(go_.write_end.get(), "\n", 1), 1); }
+
+ private:
+  Pipe started_, go_;
 };
 
 /// A new, empty directory of the host; the caller removes it.

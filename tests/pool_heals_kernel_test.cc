@@ -27,36 +27,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
-/// A job that runs until its test lets it go: the test knows that it has started.
-class Held {
- public:
-  Held() {
-    int started[2], go[2];
-    HATCHERY_CHECK(::pipe2(started, O_CLOEXEC) == 0 && ::pipe2(go, O_CLOEXEC) == 0);
-    started_read_ = UniqueFd(started[0]);
-    started_write_ = UniqueFd(started[1]);
-    go_read_ = UniqueFd(go[0]);
-    go_write_ = UniqueFd(go[1]);
-  }
-  JobSpec job() const {
-    JobSpec spec = shell_job("echo x >&3; read line <&4");
-    spec.fds[3] = CallerFdStream{started_write_.get()};
-    spec.fds[4] = CallerFdStream{go_read_.get()};
-    return spec;
-  }
-  void await_start() const {
-    char byte[2];
-    EXPECT_EQ(::read(started_read_.get(), byte, 2), 2);
-  }
-  void release() const { EXPECT_EQ(::write(go_write_.get(), "\n", 1), 1); }
-
- private:
-  static JobSpec shell_job(const std::string& script) {
-    return {.args = {"/bin/sh", "-c", script}, .limits = {.wall_time = seconds(600)}};
-  }
-  UniqueFd started_read_, started_write_, go_read_, go_write_;
-};
-
 class PoolHeals : public PoolTest {
  protected:
   /// Processes with that name in /proc/PID/comm below this test's process.

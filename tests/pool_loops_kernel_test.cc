@@ -1,7 +1,5 @@
 // A pool of several loops: one queue, slots shared out, jobs that end wherever they ran.
-#include <fcntl.h>
 #include <gmock/gmock.h>
-#include <unistd.h>
 
 #include <future>
 #include <memory>
@@ -17,49 +15,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
-
-struct Pipe {
-  Pipe() {
-    int fds[2];
-    EXPECT_EQ(::pipe2(fds, O_CLOEXEC), 0);
-    read_end = UniqueFd(fds[0]);
-    write_end = UniqueFd(fds[1]);
-  }
-  /// What comes, so many bytes.
-  std::string read(std::size_t size) const {
-    std::string bytes(size, 0);
-    for (std::size_t done = 0; done < size;) {
-      const ssize_t got = ::read(read_end.get(), bytes.data() + done, size - done);
-      if (got <= 0) return bytes.substr(0, done);
-      done += static_cast<std::size_t>(got);
-    }
-    return bytes;
-  }
-  UniqueFd read_end;
-  UniqueFd write_end;
-};
-
-/// A job that runs until it is let go.
-class HeldJob {
- public:
-  explicit HeldJob(Pool& pool) {
-    JobSpec spec;
-    spec.args = {"/bin/sh", "-c", "echo >&3; read line"};
-    spec.fds[0] = CallerFdStream{held_.read_end.get()};
-    spec.fds[3] = CallerFdStream{begun_.write_end.get()};
-    report_ = pool.submit(std::move(spec)).value();
-  }
-  void wait_until_it_runs() const { EXPECT_EQ(begun_.read(1), "\n"); }
-  Report let_go() {
-    EXPECT_EQ(::write(held_.write_end.get(), "\n", 1), 1);
-    return report_.get();
-  }
-
- private:
-  Pipe begun_;
-  Pipe held_;
-  std::future<Report> report_;
-};
 
 class PoolLoops : public PoolTest {
  protected:
@@ -111,24 +66,26 @@ TEST_F(PoolLoops, EachRunsJobsAndEachJobIsReportedOnce) {
 
 TEST_F(PoolLoops, WhatWaitsGoesToWhicheverHasASlotFirst) {
   for (const bool first_ends : {true, false}) {
-    HeldJob first(pool());
-    HeldJob second(pool());
-    first.wait_until_it_runs();
-    second.wait_until_it_runs();
+    const Held held[2];
+    std::future<Report> reports[2];
+    for (int i = 0; i < 2; ++i) reports[i] = pool().submit(held[i].job()).value();
+    for (const Held& one : held) one.await_start();
     std::vector<std::future<Report>> waiting;
     for (int i = 0; i < 10; ++i) waiting.push_back(pool().submit(shell("exit 0")).value());
-    const Report ended = (first_ends ? first : second).let_go();
+    const int ends = first_ends ? 0 : 1;
+    held[ends].release();
+    const Report ended = reports[ends].get();
     for (std::future<Report>& report : waiting) EXPECT_EQ(report.get().slot, ended.slot);
-    EXPECT_NE((first_ends ? second : first).let_go().slot, ended.slot);
+    held[1 - ends].release();
+    EXPECT_NE(reports[1 - ends].get().slot, ended.slot);
     pool().drain();
   }
 }
 
 TEST_F(PoolLoops, PrioritiesAreThoseOfOneQueue) {
-  HeldJob first(pool());
-  HeldJob second(pool());
-  first.wait_until_it_runs();
-  second.wait_until_it_runs();
+  const Held held[2];
+  for (const Held& one : held) ASSERT_TRUE(pool().submit(one.job()));
+  for (const Held& one : held) one.await_start();
   std::vector<int> order;
   std::promise<void> all;
   for (const int priority : {0, 5, 1, 4, 2, 3}) {
@@ -140,10 +97,11 @@ TEST_F(PoolLoops, PrioritiesAreThoseOfOneQueue) {
       if (order.size() == 6) all.set_value();
     }));
   }
-  first.let_go();
+  held[0].release();
   all.get_future().wait();
   EXPECT_THAT(order, ElementsAre(5, 4, 3, 2, 1, 0));
-  second.let_go();
+  held[1].release();
+  pool().drain();
 }
 
 TEST_F(PoolLoops, OnlySoManyRunAtOnceInAllOfThem) {
