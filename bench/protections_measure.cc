@@ -33,11 +33,28 @@ Variant without(const char* name, std::uint32_t protections) {
           .change = [protections](PoolConfig& config) { config.testing_without = protections; }};
 }
 
+/// All that can be left out together: a process in a slot that is still made ahead, limited,
+/// measured and reported, but hardly a sandbox. What a job takes then is the pool's own.
+Variant without_all() {
+  namespace p = protocol;
+  return {.name = "none of these", .change = [](PoolConfig& config) {
+            config.profiles[0].time_namespace = false;
+            config.testing_without =
+                p::kWithoutFilter | p::kWithoutNetworkNamespace | p::kWithoutIpcNamespace |
+                p::kWithoutUtsNamespace | p::kWithoutCgroupNamespace |
+                p::kWithoutUserNamespaceLimit | p::kWithoutMasks | p::kWithoutOwnInodes |
+                p::kWithoutIdChange | p::kWithoutCapabilityDrop | p::kWithoutRlimits |
+                p::kWithoutSession | p::kWithoutOomScore | p::kWithoutDescriptorClose |
+                p::kWithoutKillAll | p::kWithoutReset;
+          }};
+}
+
 /// Each differs from the pool as it is by one thing. Those that are tests' controls leave something
 /// out that no configuration can.
 std::vector<Variant> variants() {
   namespace p = protocol;
-  return {without("no seccomp filter", p::kWithoutFilter),
+  return {without_all(),
+          without("no seccomp filter", p::kWithoutFilter),
           without("no network namespace", p::kWithoutNetworkNamespace),
           without("no ipc namespace", p::kWithoutIpcNamespace),
           without("no uts namespace", p::kWithoutUtsNamespace),
@@ -123,6 +140,11 @@ void measure_pool(Bench& bench) {
   add_lane({.name = "as it is"});
   if (lanes.empty()) return;
   for (const Variant& variant : variants()) add_lane(variant);
+  for (const Way& floor : floors()) {
+    if (floor.without_exec) continue;
+    if (Result<std::unique_ptr<Runner>> runner = floor.make(program, 1))
+      lanes.push_back({.name = floor.name, .runner = *std::move(runner)});
+  }
   run_turns(bench, lanes, plan_of(bench));
   add_rows(bench, measure, program.name, lanes);
 }

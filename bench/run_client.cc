@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,7 +20,17 @@
 namespace hatchery::bench {
 namespace {
 
+UniqueFd connect_to_unix(const std::string& path) {
+  sockaddr_un name = {};
+  name.sun_family = AF_UNIX;
+  path.copy(name.sun_path, sizeof name.sun_path - 1);
+  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) < 0) return {};
+  return socket;
+}
+
 UniqueFd connect_to(const HttpAddress& address) {
+  if (!address.unix_path.empty()) return connect_to_unix(address.unix_path);
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
@@ -179,6 +190,12 @@ HttpAddress free_address() {
   return {"127.0.0.1", std::to_string(ntohs(name.sin_port))};
 }
 
+HttpAddress free_unix_address() {
+  static unsigned number = 0;
+  return {"localhost", "",
+          "/tmp/hatchery-bench-" + std::to_string(::getpid()) + "-" + std::to_string(++number)};
+}
+
 SpawnedServer::SpawnedServer(const std::vector<std::string>& args, HttpAddress address)
     : address_(std::move(address)), pid_(spawn_start(args, true)()) {
   // go-judge tells nobody that it listens: asked until it does, or is dead.
@@ -202,8 +219,7 @@ Result<std::unique_ptr<Runner>> make_http_client(const std::string& name,
   for (unsigned i = 0; i < in_flight; ++i) {
     UniqueFd socket = connect_to(address);
     if (!socket.valid())
-      return failure("http://" + address.host + ":" + address.port, "does not answer",
-                     "start the server there");
+      return failure(address.text(), "does not answer", "start the server there");
     connections.emplace_back(std::move(socket));
   }
   auto client = std::make_unique<HttpClient>(name, std::move(connections), std::move(message),

@@ -13,6 +13,10 @@ namespace hatchery::bench {
 struct HttpAddress {
   std::string host;
   std::string port;
+  std::string unix_path = {};  ///< Of a Unix socket, instead.
+
+  /// As `hatchery serve --http-addr` takes it.
+  std::string text() const { return unix_path.empty() ? host + ":" + port : "unix:" + unix_path; }
 };
 
 /// Of "http://HOST:PORT", PORT being 80 where there is none; nothing for anything else.
@@ -20,6 +24,8 @@ std::optional<HttpAddress> http_address_of(const std::string& url);
 
 /// A port of the loopback that was free a moment ago.
 HttpAddress free_address();
+/// A path in /tmp that nobody else's server listens at.
+HttpAddress free_unix_address();
 
 /// A server as a process of its own. Ended, with SIGTERM, by the destructor.
 class SpawnedServer {

@@ -11,15 +11,14 @@ namespace {
 /// `message` of the server's address.
 Result<std::unique_ptr<Runner>> make_runner(
     const std::string& name, unsigned in_flight, const std::string& cgroup_parent,
-    const std::function<HttpMessage(const HttpAddress&)>& message) {
+    const HttpAddress& address, const std::function<HttpMessage(const HttpAddress&)>& message) {
   const TemporaryDirectory directory;
   const std::string config = directory.path() + "/pool.toml";
   const PoolConfig pool = pool_config({.in_flight = in_flight, .cgroup_parent = cgroup_parent});
   if (!write_file(config, config_to_toml(pool))) return failure(config, "can't be written");
-  const HttpAddress address = free_address();
   auto server = std::make_shared<SpawnedServer>(
       std::vector<std::string>{hatchery_command(), "serve", "--silent", "--config", config,
-                               "--http-addr", address.host + ":" + address.port},
+                               "--http-addr", address.text()},
       address);
   return make_http_client(name, address, message(address), in_flight, std::move(server));
 }
@@ -32,7 +31,19 @@ Way server_way(const std::string& cgroup_parent) {
              .what = "POST /run of `hatchery serve` on kept connections, both outputs collected",
              .version = first_line_of({hatchery_command(), "--version"}),
              .make = [cgroup_parent](const Program& program, unsigned in_flight) {
-               return make_runner("server", in_flight, cgroup_parent,
+               return make_runner("server", in_flight, cgroup_parent, free_address(),
+                                  [&](const HttpAddress& address) {
+                                    return run_message(address, program.args_inside);
+                                  });
+             }};
+}
+
+Way unix_server_way(const std::string& cgroup_parent) {
+  return Way{.name = "server_unix",
+             .kind = WayKind::kPool,
+             .what = "the same over a Unix socket",
+             .make = [cgroup_parent](const Program& program, unsigned in_flight) {
+               return make_runner("server_unix", in_flight, cgroup_parent, free_unix_address(),
                                   [&](const HttpAddress& address) {
                                     return run_message(address, program.args_inside);
                                   });
@@ -44,7 +55,8 @@ Way request_way(const std::string& cgroup_parent) {
              .kind = WayKind::kFloor,
              .what = "GET /healthz of `hatchery serve` on kept connections",
              .make = [cgroup_parent](const Program&, unsigned in_flight) {
-               return make_runner("request", in_flight, cgroup_parent, health_message);
+               return make_runner("request", in_flight, cgroup_parent, free_address(),
+                                  health_message);
              }};
 }
 

@@ -53,6 +53,7 @@ std::vector<Target> targets_of(const Results& results, unsigned cpus) {
   const Row* sparse = results.find("sparse", kProgram, "pool");
   const Row* busy_pool = throughput(kProgram, "pool");
   const Row* http = results.find("http", kProgram, "server", {{"in_flight", 1}});
+  const Row* unix_http = results.find("http", kProgram, "server_unix", {{"in_flight", 1}});
   const Row* busy_http = results.find("http", kProgram, "server", {{"in_flight", 8}});
   const Row* cold = results.find("cold", kProgram, "run_to_report");
   return {
@@ -78,6 +79,7 @@ std::vector<Target> targets_of(const Results& results, unsigned cpus) {
       {"CPU time of the pool's threads a job, all cores busy", 30, true, "us",
        value_of(busy_pool, "pool_threads_us")},
       {"what HTTP adds to the library's p50", 150, true, "us", value_of(http, "p50_more_us")},
+      {"the same over a Unix socket", 150, true, "us", value_of(unix_http, "p50_more_us")},
       {"throughput over HTTP, by the library's", 0.85, false, "x",
        ratio_of(busy_http, "jobs_per_s")}};
 }

@@ -93,7 +93,7 @@ Result<std::string> make_pool_group(const CgroupHierarchy& hierarchy,
 
 /// What few jobs change or need.
 CgroupKnob seldom(const std::string& directory, const char* name, int flags) {
-  return {directory + "/" + name, flags, false};
+  return {directory + "/" + name, flags, nullptr};
 }
 
 Result<void> give_procs(const std::string& group, std::uint32_t uid) {
@@ -124,63 +124,11 @@ Error lacks(const char* controller, const char* limit) {
 
 }  // namespace
 
-CgroupKnob::CgroupKnob(std::string path, int flags, bool keep)
-    : path_(std::move(path)), flags_(flags | O_CLOEXEC) {
-  UniqueFd fd;
-  if (open(fd) < 0) path_.clear();
-  if (keep) fd_ = std::move(fd);
-}
-
-int CgroupKnob::open(UniqueFd& own) const {
-  if (fd_.valid()) return fd_.get();
-  own = UniqueFd(::open(path_.c_str(), flags_));
-  return own.get();
-}
-
-Result<void> CgroupKnob::write(const std::string& text) {
-  if (text == written_) return {};
-  return write_again(text);
-}
-
-Result<void> CgroupKnob::write_again(const std::string& text) {
-  if (!valid()) return errno_error(Step::kWriteCgroup, path_, ENOENT);
-  UniqueFd own;
-  if (::pwrite(open(own), text.data(), text.size(), 0) < 0) {
-    written_.clear();
-    return errno_error(Step::kWriteCgroup, path_ + " = " + text, errno);
-  }
-  written_ = text;
-  return {};
-}
-
-std::string CgroupKnob::read() const {
-  if (!valid()) return {};
-  UniqueFd own;
-  char text[4096];
-  const long size = pread_all(open(own), text, sizeof text);
-  return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : std::string();
-}
-
-std::optional<std::uint64_t> CgroupKnob::read_number() const { return leading_number(read()); }
-
-std::vector<pid_t> CgroupKnob::read_pids() const {
-  const std::string procs = read();
-  std::vector<pid_t> pids;
-  for (std::size_t at = 0; at < procs.size();) {
-    const auto pid =
-        static_cast<pid_t>(leading_number(std::string_view(procs).substr(at)).value_or(0));
-    // 0: of another pid namespace.
-    if (pid > 0) pids.push_back(pid);
-    at = std::min(procs.find('\n', at), procs.size() - 1) + 1;
-  }
-  return pids;
-}
-
 Result<SlotCgroup> SlotCgroup::create(const CgroupHost& host, const std::string& pool_name,
                                       std::uint32_t slot, std::uint32_t owner_uid,
-                                      CgroupFiles files) {
+                                      CgroupFileBudget* budget) {
   SlotCgroup made;
-  made.files_ = files;
+  made.file_budget_ = budget;
   for (const CgroupHierarchy& hierarchy : host.hierarchies) {
     Result<std::string> pool_group = make_pool_group(hierarchy, pool_name);
     if (!pool_group) return std::move(pool_group).error();
@@ -224,7 +172,7 @@ void SlotCgroup::close_launch_files() noexcept {
 }
 
 CgroupKnob SlotCgroup::each_job(const std::string& directory, const char* name, int flags) const {
-  return {directory + "/" + name, flags, files_ == CgroupFiles::kKept};
+  return {directory + "/" + name, flags, file_budget_};
 }
 
 Result<void> SlotCgroup::open_job_group(const std::string& path) {
@@ -247,7 +195,7 @@ Result<void> SlotCgroup::renew_job_group() {
   HATCHERY_TRY(open_job_group(old.substr(0, old.rfind('/')).append(other)));
   job_group_used_ = false;
   counters_before_.reset();
-  cpu_set_narrowed_ = was_throttled_ = has_cpu_rate_ = false;
+  cpu_set_narrowed_ = has_cpu_rate_ = false;
   // Its processes are dead and reaped.
   if (::rmdir(old.c_str()) < 0) return errno_error(Step::kRemoveCgroup, old, errno);
   std::erase(directories_, old);
@@ -292,7 +240,8 @@ void SlotCgroup::open_knobs_v1(const CgroupHierarchy& hierarchy, const std::stri
   }
   if (controllers.contains("cpuset")) {
     cpu_set_ = seldom(directory, "cpuset.cpus", O_RDWR);
-    cpu_set_default_ = cpu_set_.read();
+    CgroupText text;
+    cpu_set_default_ = cpu_set_.read(text);
   }
   if (controllers.contains("blkio") && counts_io(hierarchy))
     io_stat_ = each_job(directory, "blkio.throttle.io_service_bytes_recursive", O_RDONLY);
@@ -312,7 +261,7 @@ void SlotCgroup::open_knobs_v2(const CgroupHierarchy& hierarchy, const std::stri
     memory_swap_max_ = seldom(directory, "memory.swap.max", O_RDWR);
     memory_soft_ = seldom(directory, "memory.high", O_RDWR);
     // Kept, since a reset is the open file's own.
-    memory_peak_ = CgroupKnob(directory + "/memory.peak", O_RDWR, true);
+    memory_peak_ = CgroupKnob::kept(directory + "/memory.peak", O_RDWR);
     memory_peak_resets_ = memory_peak_.valid() && memory_peak_.write_again("0").has_value();
     if (!memory_peak_.valid()) memory_peak_ = each_job(directory, "memory.peak", O_RDONLY);
     memory_usage_ = each_job(directory, "memory.current", O_RDONLY);
@@ -424,7 +373,6 @@ Result<void> SlotCgroup::apply(const CgroupLimits& limits) {
   if (limits.cpu_rate && !cpu_quota_.valid()) return lacks("cpu", "limits.cpu_rate");
   if (cpu_quota_.valid()) {
     std::string quota = cpu_v2_ ? "max" : "-1";
-    was_throttled_ = was_throttled_ || has_cpu_rate_;
     has_cpu_rate_ = limits.cpu_rate.has_value();
     if (limits.cpu_rate)
       quota = std::to_string(std::llround(*limits.cpu_rate * static_cast<double>(kCpuPeriodUs)));
@@ -444,8 +392,9 @@ Result<void> SlotCgroup::apply(const CgroupLimits& limits) {
 Result<void> SlotCgroup::apply_cpu_set(const std::optional<std::string>& asked) {
   const bool parents = !asked && cpu_set_default_.empty();
   if (parents && !cpu_set_narrowed_) return {};
+  CgroupText text;
   HATCHERY_TRY(cpu_set_.write(asked     ? *asked
-                              : parents ? cpu_set_of_parent_.read()
+                              : parents ? std::string(cpu_set_of_parent_.read(text))
                                         : cpu_set_default_));
   cpu_set_narrowed_ = !parents;
   return {};

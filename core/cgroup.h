@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "core/cgroup_knob.h"
 #include "core/fd.h"
 #include "core/result.h"
 
@@ -91,46 +92,18 @@ struct CgroupFigures {
   std::optional<std::uint64_t> io_pressure_ns = {};
 };
 
-/// A file of the slot's group; remembers what was written last and skips a write of the same.
-class CgroupKnob {
- public:
-  /// No file: reads are empty, writes fail.
-  CgroupKnob() = default;
-  /// `flags` as for open(2). Not `keep`: it is opened for each use, which costs some microseconds
-  /// and saves a descriptor. No file when it can't be opened.
-  CgroupKnob(std::string path, int flags, bool keep);
-  bool valid() const noexcept { return !path_.empty(); }
-  const std::string& path() const noexcept { return path_; }
-  Result<void> write(const std::string& text);
-  /// Always writes.
-  Result<void> write_again(const std::string& text);
-  /// Empty when the file is absent or unreadable.
-  std::string read() const;
-  std::optional<std::uint64_t> read_number() const;
-  /// Of a cgroup.procs.
-  std::vector<pid_t> read_pids() const;
-
- private:
-  /// The kept descriptor; else one that `own` holds; −1 with errno.
-  int open(UniqueFd& own) const;
-
-  UniqueFd fd_;
-  std::string path_;
-  int flags_ = 0;
-  std::string written_;
-};
-
-/// Whether a slot keeps the files open that every job needs, 16 at most, or only those that must
-/// be: memory.peak where it is reset for each open file.
-enum class CgroupFiles { kKept, kOpenedForEachUse };
+/// Files of its groups that a slot keeps open, at most.
+inline constexpr unsigned kCgroupFilesOfSlot = 16;
 
 /// The groups of one slot. Destroying it does not remove them: remove() may block.
 class SlotCgroup {
  public:
   /// Makes the groups; those that the zygote must be able to fork into on v2 belong to `owner_uid`.
+  /// Files that every job needs stay open as far as `budget` lets them, which outlives the slot;
+  /// null: only those that must, memory.peak where it is reset for each open file.
   static Result<SlotCgroup> create(const CgroupHost& host, const std::string& pool_name,
                                    std::uint32_t slot, std::uint32_t owner_uid,
-                                   CgroupFiles files = CgroupFiles::kKept);
+                                   CgroupFileBudget* budget);
 
   /// Jobs that ask for no CPUs of their own run on this one. ENOTSUP without a cpuset controller.
   Result<void> pin(std::uint32_t cpu);
@@ -196,7 +169,7 @@ class SlotCgroup {
   /// Counters that only a job moves: what they were at its end is where the next one starts.
   struct Counters {
     IoBytes io;
-    std::optional<std::uint64_t> oom_kills, process_peak, process_limit_hits, throttled_ns;
+    std::optional<std::uint64_t> oom_kills, process_peak, process_limit_hits;
   };
   struct Pressure {
     std::optional<std::uint64_t> cpu, memory, io;
@@ -220,7 +193,7 @@ class SlotCgroup {
   CgroupHierarchy v2_;                    // That of job_path_.
   std::string job_path_;                  // "" where the host has no v2.
   std::uint32_t owner_uid_ = 0;           // May fork into it.
-  CgroupFiles files_ = CgroupFiles::kKept;
+  CgroupFileBudget* file_budget_ = nullptr;
   std::vector<UniqueFd> v1_procs_;
   UniqueFd zygote_dir_;
   UniqueFd job_dir_;
@@ -248,11 +221,11 @@ class SlotCgroup {
   std::optional<std::uint64_t> memory_before_;
   std::uint64_t socket_memory_before_ = 0;
   std::optional<Counters> counters_before_;
+  std::optional<std::uint64_t> throttled_before_;
   bool memory_peak_resets_ = false;
   bool job_group_used_ = false;  // v2: a job has begun in it.
   bool has_own_peak_ = false;    // The job that runs.
   bool has_cpu_rate_ = false;    // The job that is placed, or runs.
-  bool was_throttled_ = false;   // The one before it had a rate.
 };
 
 /// Removes what pool `pool_name` left: kills all in its groups and removes them. True when there

@@ -22,10 +22,11 @@ std::optional<std::uint64_t> minus(std::optional<std::uint64_t> now,
 /// "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234" in microseconds, then a line of "full".
 std::optional<std::uint64_t> some_pressure_ns(const CgroupKnob& knob) {
   constexpr std::string_view kTotal = "total=";
-  const std::string text = knob.read();
+  CgroupText room;
+  const std::string_view text = knob.read(room);
   const std::size_t at = text.find(kTotal);
-  if (!text.starts_with("some ") || at == std::string::npos) return std::nullopt;
-  const auto us = leading_number(std::string_view(text).substr(at + kTotal.size()));
+  if (!text.starts_with("some ") || at == std::string_view::npos) return std::nullopt;
+  const auto us = leading_number(text.substr(at + kTotal.size()));
   return us ? std::optional(*us * 1000) : std::nullopt;
 }
 
@@ -52,7 +53,8 @@ std::uint64_t SlotCgroup::reclaim_leftover() {
 SlotCgroup::CpuTimes SlotCgroup::cpu_times() const {
   if (!cpu_stat_v2_)
     return {cpu_stat_.read_number(), cpu_user_.read_number(), cpu_system_.read_number()};
-  const std::string text = cpu_stat_.read();
+  CgroupText room;
+  const std::string_view text = cpu_stat_.read(room);
   const auto in_ns = [&](const char* key) -> std::optional<std::uint64_t> {
     const std::optional<std::uint64_t> us = keyed_number(text, key);
     return us ? std::optional(*us * 1000) : std::nullopt;
@@ -62,14 +64,14 @@ SlotCgroup::CpuTimes SlotCgroup::cpu_times() const {
 
 SlotCgroup::IoBytes SlotCgroup::io_bytes() const {
   if (!io_stat_.valid()) return {};
-  const std::string text = io_stat_.read();
+  CgroupText room;
+  const std::string_view text = io_stat_.read(room);
   std::uint64_t read = 0;
   std::uint64_t write = 0;
   // v1: "254:0 Read 4096" lines; v2: "254:0 rbytes=4096 wbytes=0 …".
   const auto sum = [&text](const char* key, std::uint64_t& total) {
-    for (std::size_t at = text.find(key); at != std::string::npos; at = text.find(key, at + 1))
-      total += leading_number(std::string_view(text).substr(at + std::string_view(key).size()))
-                   .value_or(0);
+    for (std::size_t at = text.find(key); at != std::string_view::npos; at = text.find(key, at + 1))
+      total += leading_number(text.substr(at + std::string_view(key).size())).value_or(0);
   };
   sum(io_v2_ ? "rbytes=" : " Read ", read);
   sum(io_v2_ ? "wbytes=" : " Write ", write);
@@ -77,19 +79,25 @@ SlotCgroup::IoBytes SlotCgroup::io_bytes() const {
 }
 
 std::optional<std::uint64_t> SlotCgroup::oom_kills() const {
-  return keyed_number(memory_events_.read(), "oom_kill");
+  CgroupText room;
+  return keyed_number(memory_events_.read(room), "oom_kill");
 }
 
 std::optional<std::uint64_t> SlotCgroup::throttled_ns() const {
-  const std::string text = cpu_throttle_stat_.read();
+  // Without a rate of its own the group is never throttled.
+  if (!has_cpu_rate_)
+    return cpu_throttle_stat_.valid() ? std::optional<std::uint64_t>(0) : std::nullopt;
+  CgroupText room;
+  const std::string_view text = cpu_throttle_stat_.read(room);
   if (!cpu_v2_) return keyed_number(text, "throttled_time");
   const std::optional<std::uint64_t> us = keyed_number(text, "throttled_usec");
   return us ? std::optional(*us * 1000) : std::nullopt;
 }
 
 SlotCgroup::Counters SlotCgroup::counters() const {
+  CgroupText room;
   return {io_bytes(), oom_kills(), pids_peak_.read_number(),
-          keyed_number(pids_events_.read(), "max"), throttled_ns()};
+          keyed_number(pids_events_.read(room), "max")};
 }
 
 SlotCgroup::Pressure SlotCgroup::pressure() const {
@@ -112,15 +120,14 @@ std::optional<std::uint64_t> SlotCgroup::memory_of_others() const {
 void SlotCgroup::begin() {
   if (memory_peak_resets_) static_cast<void>(memory_peak_.write_again("0").has_value());
   memory_before_ = memory_of_others();
-  socket_memory_before_ = socket_memory_usage_.read_number().value_or(0);
-  if (socket_memory_peak_.read_number().value_or(0) > 0)
+  socket_memory_before_ = 0;
+  if (socket_memory_peak_.read_number().value_or(0) > 0) {
+    socket_memory_before_ = socket_memory_usage_.read_number().value_or(0);
     static_cast<void>(socket_memory_peak_.write_again("0").has_value());
-  if (!counters_before_)
-    counters_before_ = counters();
-  else if (was_throttled_)
-    // The kernel accounts for it when it ends: that of the job before, after its figures were read.
-    counters_before_->throttled_ns = throttled_ns();
-  was_throttled_ = false;
+  }
+  if (!counters_before_) counters_before_ = counters();
+  // Not what the last job's figures say: the kernel accounts for a time when it ends.
+  throttled_before_ = throttled_ns();
   has_own_peak_ = memory_peak_resets_ || !job_group_used_;
   job_group_used_ = !job_path_.empty();
   if (watches_pressure_) pressure_before_ = pressure();
@@ -168,7 +175,7 @@ CgroupFigures SlotCgroup::figures() {
     figures.process_peak = *now.process_peak - idle_processes_;
   figures.io_read_bytes = minus(now.io.read, before.io.read);
   figures.io_write_bytes = minus(now.io.write, before.io.write);
-  figures.throttled_ns = minus(now.throttled_ns, before.throttled_ns);
+  figures.throttled_ns = minus(throttled_ns(), throttled_before_);
   if (watches_pressure_) {
     const Pressure waited = pressure();
     figures.cpu_pressure_ns = minus(waited.cpu, pressure_before_.cpu);

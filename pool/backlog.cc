@@ -44,12 +44,26 @@ bool Backlog::push(std::unique_ptr<Submission>& submission) {
 void Backlog::close() { closed_ = true; }
 
 void Backlog::sort_in() {
+  while (Submission* submission = queue_.pop()) sort_in(*submission);
+}
+
+void Backlog::sort_in(Submission& submission) {
+  waiting_[submission.ticket].reset(&submission);
+  submission.position = queues_[submission.profile].waiting.push(
+      submission.client, {&submission, submission.jobs.size()}, submission.priority);
+  ++queues_[submission.profile].version;
+}
+
+/// Alone, and with a slot that waits for it, it need not be sorted in first. The others are.
+std::unique_ptr<Submission> Backlog::take_new(std::size_t profile, std::size_t slots_ready) {
+  const Queue& queue = queues_[profile];
   while (Submission* submission = queue_.pop()) {
-    waiting_[submission->ticket].reset(submission);
-    submission->position = queues_[submission->profile].waiting.push(
-        submission->client, {submission, submission->jobs.size()}, submission->priority);
-    ++queues_[submission->profile].version;
+    if (submission->profile == profile && queue_.empty() && queue.waiting.empty() &&
+        submission->jobs.size() <= slots_ready && queue.may_start())
+      return std::unique_ptr<Submission>(submission);
+    sort_in(*submission);
   }
+  return nullptr;
 }
 
 std::unique_ptr<Submission> Backlog::take_out(Submission& submission) {
@@ -57,23 +71,28 @@ std::unique_ptr<Submission> Backlog::take_out(Submission& submission) {
   return std::move(waiting_.extract(submission.ticket).mapped());
 }
 
-std::unique_ptr<Submission> Backlog::give(Submission& submission, std::size_t loop) {
-  taken_[submission.ticket] = loop;
-  std::unique_ptr<Submission> given = take_out(submission);
+std::unique_ptr<Submission> Backlog::give(std::unique_ptr<Submission> submission,
+                                          std::size_t loop) {
+  taken_[submission->ticket] = loop;
   release();
-  return given;
+  return submission;
 }
 
 std::unique_ptr<Submission> Backlog::take(std::size_t profile, std::size_t loop,
-                                          std::size_t slots_ready) {
+                                          std::size_t slots_ready, Demand* left) {
   const std::lock_guard lock(mutex_);
-  sort_in();
   Queue& queue = queues_[profile];
+  std::unique_ptr<Submission> taken = take_new(profile, slots_ready);
   const auto* front = queue.waiting.front();
-  if (front == nullptr || front->slots > slots_ready || !queue.may_start()) return nullptr;
+  if (taken == nullptr && front != nullptr && front->slots <= slots_ready && queue.may_start())
+    taken = take_out(*front->item);
+  if (taken == nullptr) {
+    if (left != nullptr) *left = demand_of(queue);
+    return nullptr;
+  }
   ++queue.running;
-  front->item->counted = true;
-  return give(*front->item, loop);
+  taken->counted = true;
+  return give(std::move(taken), loop);
 }
 
 std::unique_ptr<Submission> Backlog::take_hopeless(std::size_t profile, std::size_t loop) {
@@ -84,13 +103,13 @@ std::unique_ptr<Submission> Backlog::take_hopeless(std::size_t profile, std::siz
         return taker->offers[profile].capacity >= front->slots;
       }))
     return nullptr;
-  return give(*front->item, loop);
+  return give(take_out(*front->item), loop);
 }
 
 std::unique_ptr<Submission> Backlog::take_any(std::size_t loop) {
   const std::lock_guard lock(mutex_);
   sort_in();
-  return waiting_.empty() ? nullptr : give(*waiting_.begin()->second, loop);
+  return waiting_.empty() ? nullptr : give(take_out(*waiting_.begin()->second), loop);
 }
 
 void Backlog::over(const Submission& submission) {
@@ -104,7 +123,10 @@ void Backlog::over(const Submission& submission) {
 Backlog::Demand Backlog::demand(std::size_t profile) {
   const std::lock_guard lock(mutex_);
   sort_in();
-  const Queue& queue = queues_[profile];
+  return demand_of(queues_[profile]);
+}
+
+Backlog::Demand Backlog::demand_of(const Queue& queue) {
   const auto* front = queue.waiting.front();
   if (front == nullptr) return {.version = queue.version};
   Demand demand{queue.waiting.size(), front->slots, queue.version};

@@ -50,8 +50,9 @@ class Backlog {
 
   // For loops.
   /// The submission whose turn it is, if `slots_ready` and running_max are enough for it. It runs
-  /// in `loop` until over().
-  std::unique_ptr<Submission> take(std::size_t profile, std::size_t loop, std::size_t slots_ready);
+  /// in `loop` until over(). When there is none, and `left` is not null, that is what waits.
+  std::unique_ptr<Submission> take(std::size_t profile, std::size_t loop, std::size_t slots_ready,
+                                   Demand* left = nullptr);
   /// The first, if no loop has the capacity for it, to be ended without having run.
   std::unique_ptr<Submission> take_hopeless(std::size_t profile, std::size_t loop);
   /// Any, whatever its profile: when the pool ends.
@@ -91,8 +92,11 @@ class Backlog {
     bool may_start() const { return running_max == 0 || running < running_max; }
   };
   void sort_in();
+  void sort_in(Submission& submission);
+  static Demand demand_of(const Queue& queue);
+  std::unique_ptr<Submission> take_new(std::size_t profile, std::size_t slots_ready);
   std::unique_ptr<Submission> take_out(Submission& submission);
-  std::unique_ptr<Submission> give(Submission& submission, std::size_t loop);
+  std::unique_ptr<Submission> give(std::unique_ptr<Submission> submission, std::size_t loop);
   void release();
 
   SubmissionQueue<Submission> queue_;

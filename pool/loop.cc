@@ -215,9 +215,16 @@ void Loop::set_due(Slot& slot) {
     earlier(slot.job->health_due_ns);
   }
   if (due_ns == slot.due_ns) return;
-  if (slot.due_ns != 0) due_.erase({slot.due_ns, &slot});
-  if (due_ns != 0) due_.insert({due_ns, &slot});
+  // The node is used again: this is done some times a job.
+  if (slot.due_ns != 0) slot.timer = due_.extract({slot.due_ns, &slot});
   slot.due_ns = due_ns;
+  if (due_ns == 0) return;
+  if (slot.timer.empty()) {
+    due_.insert({due_ns, &slot});
+    return;
+  }
+  slot.timer.value() = {due_ns, &slot};
+  due_.insert(std::move(slot.timer));
 }
 
 std::optional<std::int64_t> Loop::next_deadline() const {
@@ -234,7 +241,7 @@ std::optional<std::int64_t> Loop::next_deadline() const {
 void Loop::fire_timers(std::int64_t now_ns) {
   while (!due_.empty() && due_.begin()->first <= now_ns) {
     Slot& slot = *due_.begin()->second;
-    due_.erase(due_.begin());
+    slot.timer = due_.extract(due_.begin());
     slot.due_ns = 0;
     if (slot.lost_due_ns != 0 && slot.lost_due_ns <= now_ns)
       give_up_zygote(slot);

@@ -1,7 +1,7 @@
 // Loop: the thread that owns a ring, and slots with their running jobs; a pool has one or several.
 // Events come in from the ring, the backlog and posted calls; what follows from each is written in
-// loop_slots.cc (life of a slot), loop_place.cc and loop_jobs.cc (life of a job). Runs in: pool.
-// Thread: its own, except where said.
+// loop_slots.cc and loop_slot_end.cc (life of a slot), loop_place.cc and loop_jobs.cc (life of a
+// job). Runs in: pool. Thread: its own, except where said.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -113,10 +112,15 @@ class Loop {
   void on_parked(Slot& slot, const protocol::Parked& parked, std::vector<UniqueFd> fds);
   void reclaim(Slot& slot);
   void slot_becomes_ready(Slot& slot);
+
+  // loop_slot_end.cc
   void lose(Slot& slot, Error why);
   void on_zygote_dead(Slot& slot);
   /// What was running in a slot that is lost is reported, or about to be.
   void end_job_of_lost(Slot& slot);
+  /// Whether what is late could do its work, were it given a CPU: the host is to blame, and is
+  /// waited for, up to a minute.
+  bool is_starved(Slot& slot, std::int64_t now_ns);
   void give_up_zygote(Slot& slot);
   /// At the pool's end: waits for its zygote, or for its groups to be free, no longer.
   void abandon(Slot& slot);
@@ -181,7 +185,7 @@ class Loop {
   std::uint32_t next_slot_;
   std::size_t next_fault_ = 0;
   std::vector<Slot*> dead_;
-  std::set<std::pair<std::int64_t, Slot*>> due_;
+  SlotTimers due_;
   std::int64_t housekeeping_due_ns_ = 0;
 
   std::unordered_map<JobTicket, std::unique_ptr<Submission>> live_;

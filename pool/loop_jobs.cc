@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "core/check.h"
-#include "core/process_state.h"
+#include "core/process.h"
 #include "pool/file_transfer.h"
 #include "pool/loop.h"
 #include "pool/outcome.h"
@@ -45,7 +45,8 @@ void Loop::arm_limits(Slot& slot, Job& job, std::int64_t now_ns) {
 void Loop::check_limits(Slot& slot, Job& job, std::int64_t now_ns) {
   const auto is_due = [now_ns](std::int64_t due_ns) { return due_ns != 0 && due_ns <= now_ns; };
   if (is_due(job.stuck_due_ns)) {
-    job.stuck_due_ns = 0;
+    job.stuck_due_ns = is_starved(slot, now_ns) ? now_ns + kStuckNs : 0;
+    if (job.stuck_due_ns != 0) return;
     return lose(slot, Error{.step = Step::kReceiveMessage,
                             .object = "from the zygote of slot " + std::to_string(slot.number),
                             .errnum = ETIMEDOUT,
@@ -89,7 +90,7 @@ void Loop::kill_job(Slot& slot, Job& job, KillReason reason) {
   // All at once where the host can. Its main process is enough, since the zygote then kills all
   // others, but on a busy host both must first get a CPU, and meanwhile the others go on.
   if ((common_.config.testing_without & protocol::kWithoutCgroupKill) == 0) slot.cgroup->kill_job();
-  ::syscall(SYS_pidfd_send_signal, job.worker_pidfd.get(), SIGKILL, nullptr, 0);
+  send_signal(job.worker_pidfd.get(), SIGKILL);
   job.stuck_due_ns = monotonic_ns() + kStuckNs;
   set_due(slot);
 }
@@ -208,8 +209,8 @@ void Loop::record_end(Job& job) {
 }
 
 void Loop::collect(Slot& slot, Job& job) {
+  // What its slot has in the timers stays until the reset's own: at worst it finds nothing due.
   job.cpu_due_ns = job.wall_due_ns = job.stuck_due_ns = job.health_due_ns = 0;
-  set_due(slot);
   record_end(job);
   fill_figures(slot, job);
   bool quick = job.spec.files_out.empty();

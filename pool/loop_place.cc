@@ -38,7 +38,9 @@ void Loop::schedule_profile(std::size_t profile) {
   state.offer->ready = state.ready.size();
   state.offer->capacity =
       state.failures >= kStartFailuresMax ? state.alive - state.starting : state.slots_max;
-  while (std::unique_ptr<Submission> taken = backlog_.take(profile, index_, state.ready.size())) {
+  Backlog::Demand left;
+  while (std::unique_ptr<Submission> taken =
+             backlog_.take(profile, index_, state.ready.size(), &left)) {
     Submission& submission = *(live_[taken->ticket] = std::move(taken));
     const std::int64_t now_ns = monotonic_ns();
     for (const std::unique_ptr<Job>& job : submission.jobs) {
@@ -57,7 +59,6 @@ void Loop::schedule_profile(std::size_t profile) {
     for (Job* job : submission.jobs_now()) place(*job->slot, *job);
   }
   state.offer->ready = state.ready.size();
-  const Backlog::Demand left = backlog_.demand(profile);
   state.version_seen = left.version;
   if (left.startable == 0) return;
   start_slots(profile, left);
@@ -212,13 +213,13 @@ void Loop::hand_over(Slot& slot, Job& job) {
     slot.cgroup->begin();
     job.placed_ns = monotonic_ns();
     job.report.steps.placed = since(job.leased_ns, job.placed_ns);
-    std::string message(reinterpret_cast<const char*>(&job.plan.header), sizeof job.plan.header);
-    if (job.plan.header.body_in_memfd == 0) message += job.plan.body;
-    std::vector<int> numbers;
-    numbers.reserve(fds.size());
-    for (const UniqueFd& fd : fds) numbers.push_back(fd.get());
-    if (raw::send_message(slot.socket.get(), message.data(), message.size(), numbers.data(),
-                          numbers.size()) < 0)
+    iovec parts[] = {{&job.plan.header, sizeof job.plan.header},
+                     {job.plan.body.data(), job.plan.body.size()}};
+    HATCHERY_CHECK(fds.size() <= protocol::kFdsMax);
+    int numbers[protocol::kFdsMax];
+    for (std::size_t i = 0; i < fds.size(); ++i) numbers[i] = fds[i].get();
+    if (raw::send_parts(slot.socket.get(), parts, job.plan.header.body_in_memfd == 0 ? 2 : 1,
+                        numbers, fds.size()) < 0)
       done = errno_error(Step::kSendMessage, "to the worker", errno);
   }
   if (!done) {

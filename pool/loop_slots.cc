@@ -1,4 +1,4 @@
-// The life of a slot: started by the launcher, parked, lost, replaced, removed.
+// The life of a slot: started by the launcher, parked, ready. Its end: loop_slot_end.cc.
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <poll.h>
@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/process_state.h"
+#include "core/process.h"
 #include "pool/loop.h"
 #include "pool/nearest_name.h"
 #include "pool/slot_plan.h"
@@ -18,12 +18,6 @@
 namespace hatchery {
 namespace {
 
-constexpr std::int64_t kRetryFirstNs = 50'000'000;
-constexpr std::int64_t kRetryMaxNs = 5'000'000'000;
-constexpr std::int64_t kZygoteDeathNs = 5'000'000'000;
-constexpr std::uint32_t kRemoveWaitFirstMs = 100;
-constexpr std::uint32_t kRemoveWaitMs = 5'000;
-constexpr std::int64_t kRemoveAgainNs = 1'000'000'000;
 /// What the kernel charges ahead of use, 64 pages a CPU (MEMCG_CHARGE_BATCH), and its own objects.
 constexpr std::uint64_t kNotWorthReclaiming = 1ULL << 20;
 /// What a job can pin in its slot for later jobs; more replaces the slot.
@@ -34,11 +28,6 @@ constexpr std::int64_t kStartNs = 30'000'000'000;
 /// Slots being started by the launcher. The loop must never wait in a send to it: were both sockets
 /// full, each would wait for the other for ever (seen with 1,000 slots).
 constexpr std::uint32_t kStartsUnansweredMax = 16;
-
-void send_signal(int pidfd, int number) {
-  // ESRCH: it is dead already, which is what was wanted.
-  if (pidfd >= 0) ::syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0);
-}
 
 /// What an operator can do about a mount of the profile's that could not be made.
 std::string mount_remedy(const protocol::Failure& failure, const Profile& profile,
@@ -187,8 +176,9 @@ Result<void> Loop::prepare_slot(Slot& slot, protocol::StartSlot& message, Unique
   Result<UidLease> lease = common_.host->lease_uid();
   if (!lease) return std::move(lease).error();
   slot.lease = *lease;
-  Result<SlotCgroup> cgroup = SlotCgroup::create(common_.cgroups, common_.host->pool_name(),
-                                                 slot.number, slot.lease.uid, common_.cgroup_files);
+  Result<SlotCgroup> cgroup =
+      SlotCgroup::create(common_.cgroups, common_.host->pool_name(), slot.number, slot.lease.uid,
+                         common_.cgroup_files.get());
   if (!cgroup) return std::move(cgroup).error();
   slot.cgroup.emplace(*std::move(cgroup));
   if (profiles_[slot.profile].profile->pressure) slot.cgroup->watch_pressure();
@@ -240,8 +230,7 @@ void Loop::start_slot(std::size_t profile) {
   std::vector<int> fds = {theirs.get(), state.setup->slot_plan.get()};
   if (slot.cgroup->job_dir_fd() >= 0) {
     message.has_v2 = 1;
-    fds.push_back(slot.cgroup->zygote_dir_fd());
-    fds.push_back(slot.cgroup->job_dir_fd());
+    fds.insert(fds.end(), {slot.cgroup->zygote_dir_fd(), slot.cgroup->job_dir_fd()});
   }
   message.v1_count = static_cast<std::uint32_t>(slot.cgroup->v1_procs().size());
   for (const UniqueFd& procs : slot.cgroup->v1_procs()) fds.push_back(procs.get());
@@ -327,7 +316,7 @@ void Loop::reclaim(Slot& slot) {
 void Loop::slot_becomes_ready(Slot& slot) {
   ProfileState& state = profiles_[slot.profile];
   slot.apply(SlotEvent::kParked);
-  slot.park_due_ns = 0;
+  slot.park_due_ns = slot.starved_ns = 0;
   set_due(slot);
   slot.ready_since_ns = monotonic_ns();
   if (!slot.ever_ready) {
@@ -340,161 +329,6 @@ void Loop::slot_becomes_ready(Slot& slot) {
   if (killing_all_) return lose(slot, Error{.detail = "the pool shuts down"});
   state.ready.push_back(&slot);
   ++ready_count_;
-}
-
-void Loop::lose(Slot& slot, Error why) {
-  if (slot.state == SlotState::kDead) return;
-  ProfileState& state = profiles_[slot.profile];
-  if (slot.state == SlotState::kReady) {
-    std::erase(state.ready, &slot);
-    --ready_count_;
-  }
-  if (!slot.ever_ready) {
-    --state.starting;
-    // A start that failed is tried again, later each time, so that a broken host isn't hammered.
-    // Those that were tried with it and fail for the same reason, such as a launcher that died, are
-    // no further attempts: eight slots at once would else use up all five.
-    const std::int64_t now_ns = monotonic_ns();
-    state.last_failure = why;
-    if (now_ns >= state.retry_due_ns) {
-      ++state.failures;
-      state.retry_due_ns =
-          now_ns +
-          std::min(kRetryFirstNs << std::min<std::uint32_t>(state.failures - 1, 10), kRetryMaxNs);
-    }
-    housekeeping_due_ns_ = std::min(housekeeping_due_ns_, state.retry_due_ns);
-  }
-  --state.alive;
-  if (!stopping_ && why.step != Step::kNone) ++replaced_;
-  slot.failure = std::move(why);
-  slot.apply(SlotEvent::kLost);
-  slot.park_due_ns = 0;
-  send_signal(slot.zygote_pidfd.get(), SIGKILL);
-  if (slot.received) ring_->cancel(*slot.received);
-  if (!slot.zygote_pidfd.valid()) return on_zygote_dead(slot);
-  // Only when the zygote is gone are all processes of its pid namespace.
-  slot.lost_due_ns = monotonic_ns() + kZygoteDeathNs;
-  set_due(slot);
-  slot.zygote_died = std::make_unique<Completion>([this, &slot](int result) {
-    if (result != -ECANCELED) on_zygote_dead(slot);
-  });
-  ring_->poll(*slot.zygote_died, slot.zygote_pidfd.get(), POLLIN);
-}
-
-void Loop::on_zygote_dead(Slot& slot) {
-  slot.lost_due_ns = 0;
-  slot.given_up = false;
-  end_job_of_lost(slot);
-  set_due(slot);
-  if (!slot.porter_busy) bury(slot);
-}
-
-void Loop::end_job_of_lost(Slot& slot) {
-  if (slot.job == nullptr || slot.porter_busy) return;
-  Job& job = *slot.job;
-  if (job.killed == KillReason::kNone) job.killed = KillReason::kSlotLost;
-  if (job.handed_over) {
-    collect(slot, job);
-  } else {
-    never_ran(job, Outcome::kInternalError, slot.failure);
-    unlease(slot);
-  }
-}
-
-void Loop::give_up_zygote(Slot& slot) {
-  // In an uninterruptible sleep, frozen, or without a CPU: SIGKILL is pending, the report can't
-  // wait for ever. What the slot has stays its own until the zygote dies after all.
-  slot.lost_due_ns = 0;
-  slot.given_up = true;
-  slot.failure =
-      Error{.step = Step::kRemoveCgroup,
-            .object = "slot " + std::to_string(slot.number),
-            .errnum = EBUSY,
-            .detail = "its zygote can't be killed: " + process_state(slot.zygote_pidfd.get()),
-            .remedy = "see its stack in /proc/PID/stack"};
-  end_job_of_lost(slot);
-  if (killing_all_) abandon(slot);
-}
-
-void Loop::abandon(Slot& slot) {
-  slot.remove_due_ns = 0;
-  if (slot.zygote_died && slot.zygote_died->in_flight()) ring_->cancel(*slot.zygote_died);
-  bury(slot);
-}
-
-void Loop::remove_slot(Slot& slot) {
-  slot.removing = true;
-  slot.socket.reset();
-  if (!slot.cgroup) return bury(slot);
-  slot.porter_busy = true;
-  // While the pool runs others wait for the porter; at its end this is the last try: what is left
-  // is found by the next start of any pool.
-  const bool last = killing_all_;
-  porter_->run([this, &slot, last] {
-    const bool removed = slot.cgroup->remove(last ? kRemoveWaitMs : kRemoveWaitFirstMs).has_value();
-    post([this, &slot, gone = removed || last] {
-      slot.porter_busy = false;
-      if (gone) {
-        slot.cgroup.reset();
-        return bury(slot);
-      }
-      slot.removing = false;
-      if (killing_all_) return bury(slot);
-      slot.remove_due_ns = monotonic_ns() + kRemoveAgainNs;
-      set_due(slot);
-    });
-  });
-}
-
-void Loop::bury(Slot& slot) {
-  if (!std::exchange(slot.buried, true)) dead_.push_back(&slot);
-}
-
-void Loop::forget_dead_slots() {
-  std::vector<Slot*> dead;
-  dead.swap(dead_);
-  for (Slot* slot : dead) {
-    slot->buried = false;
-    // Buried when its zygote dies, or the pool ends.
-    if (slot->given_up && !killing_all_) continue;
-    if (!slot->idle() || slot->job != nullptr) {
-      bury(*slot);
-      continue;
-    }
-    if (!slot->removing) {
-      remove_slot(*slot);
-      continue;
-    }
-    if (slot->lease.uid != 0 && !slot->given_up) common_.host->release_uid(slot->lease);
-    if (slot->categories && !slot->given_up) common_.host->release_categories(*slot->categories);
-    if (slot->due_ns != 0) due_.erase({slot->due_ns, slot});
-    if (slot->cpu) --at_home_[*slot->cpu];
-    --total_count_;
-    slots_.erase(slot->number);
-  }
-  for (std::size_t i = 0; i < profiles_.size(); ++i)
-    if (profiles_[i].failures >= kStartFailuresMax) fail_queue(i);
-}
-
-void Loop::fail_queue(std::size_t profile) {
-  ProfileState& state = profiles_[profile];
-  // With the slots that there are, what comes first could never run, and what comes after it would
-  // wait for it.
-  state.offer->capacity = state.alive - state.starting;
-  while (std::unique_ptr<Submission> submission = backlog_.take_hopeless(profile, index_))
-    end_unplaced(std::move(submission), Outcome::kInternalError, state.last_failure);
-}
-
-void Loop::retire_idle(std::int64_t now_ns) {
-  for (std::size_t i = 0; i < profiles_.size(); ++i) {
-    if (backlog_.demand(i).front > 0) continue;
-    ProfileState& state = profiles_[i];
-    const std::int64_t idle_ns = static_cast<std::int64_t>(state.profile->slot_idle_ms) * 1'000'000;
-    // The front of the list has been idle longest: slots are used last in, first out.
-    while (state.alive > state.slots_min && !state.ready.empty() &&
-           now_ns - state.ready.front()->ready_since_ns > idle_ns)
-      lose(*state.ready.front(), Error{.detail = "idle"});
-  }
 }
 
 }  // namespace hatchery

@@ -10,6 +10,7 @@
 #include "core/files.h"
 #include "core/user_namespace.h"
 #include "pool/host_input.h"
+#include "pool/launcher_link.h"
 #include "pool/limits.h"
 #include "pool/slot_plan.h"
 #include "workers/selinux_label.h"
@@ -18,27 +19,33 @@
 namespace hatchery {
 namespace {
 
-/// Of a slot with its job: socket, pidfds, directories, cgroup files, streams.
-constexpr rlim_t kFilesOfSlot = 32;
+/// Of a slot that is ready: socket, zygote's and worker's pidfds, two directories. Its job has
+/// streams, a plan or inputs besides.
+constexpr rlim_t kFilesOfReadySlot = 5;
+constexpr rlim_t kFilesOfJob = 11;
 constexpr rlim_t kFilesBesides = 2048;
 /// A loop does some 4,400 jobs a second, and so many are what eight CPUs do.
 constexpr std::size_t kCpusOfLoop = 8;
 constexpr std::size_t kSlotsOfLoopMin = 8;
 
 /// Descriptors are the pool's working material; the soft limit is often 1,024, and the hard one too
-/// low for a thousand slots. That one only CAP_SYS_RESOURCE raises, up to fs.nr_open. Without room
-/// for all, slots do with few.
-CgroupFiles make_room_for_files(const PoolConfig& config) {
-  rlim_t wanted = kFilesBesides;
-  for (const Profile& profile : config.profiles) wanted += kFilesOfSlot * profile.slots_max;
+/// low for a thousand slots. That one only CAP_SYS_RESOURCE raises, up to fs.nr_open. Returns how
+/// many files of control groups may stay open: of all slots, or, without room for that, a quarter
+/// of what slots that are ready leave; most is for jobs, should all slots have one at once.
+rlim_t make_room_for_files(const PoolConfig& config) {
+  rlim_t slots = 0;
+  for (const Profile& profile : config.profiles) slots += profile.slots_max;
+  const rlim_t of_groups = kCgroupFilesOfSlot * slots;
+  const rlim_t wanted = kFilesBesides + (kFilesOfReadySlot + kFilesOfJob) * slots + of_groups;
   rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) < 0) return CgroupFiles::kOpenedForEachUse;
+  if (::getrlimit(RLIMIT_NOFILE, &files) < 0) return 0;
   const rlim_t hard = std::max(files.rlim_max, wanted);
   const rlimit enough{hard, hard};
-  if (::setrlimit(RLIMIT_NOFILE, &enough) == 0) return CgroupFiles::kKept;
+  if (::setrlimit(RLIMIT_NOFILE, &enough) == 0) return of_groups;
   files.rlim_cur = files.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &files);
-  return CgroupFiles::kOpenedForEachUse;
+  const rlim_t in_use = kFilesBesides + kFilesOfReadySlot * slots;
+  return files.rlim_max > in_use ? (files.rlim_max - in_use) / 4 : 0;
 }
 
 Result<CompiledPolicy> compile_policy(const Profile& profile) {
@@ -271,7 +278,8 @@ Result<PoolCommon> prepare_pool(PoolConfig config) {
   if (!host) return std::move(host).error();
   setup.host.emplace(*std::move(host));
   setup.host_name = setup.cgroups.name();
-  setup.cgroup_files = make_room_for_files(config);
+  setup.cgroup_files =
+      std::make_unique<CgroupFileBudget>(static_cast<std::int64_t>(make_room_for_files(config)));
   setup.files = std::make_unique<FileStore>(config.store_bytes_max);
   setup.shares = shares_of_loops(config);
   std::vector<std::uint32_t> running_max;

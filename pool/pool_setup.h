@@ -42,7 +42,7 @@ struct PoolCommon {
   std::string zygote_path;
   std::vector<ProfileSetup> profiles;
   std::vector<LoopShare> shares;
-  CgroupFiles cgroup_files = CgroupFiles::kKept;
+  std::unique_ptr<CgroupFileBudget> cgroup_files;
   std::optional<HostState> host;
   std::unique_ptr<FileStore> files;
   std::unique_ptr<Backlog> backlog;

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/cgroup.h"
@@ -19,6 +21,10 @@
 namespace hatchery {
 
 struct Job;
+struct Slot;
+
+/// Slots by when something is due for them.
+using SlotTimers = std::set<std::pair<std::int64_t, Slot*>>;
 
 struct Slot {
   Slot(std::uint32_t number_in, std::size_t profile_in) : number(number_in), profile(profile_in) {}
@@ -55,7 +61,9 @@ struct Slot {
   std::optional<Error> failure;
   std::int64_t ready_since_ns = 0;
   std::int64_t due_ns = 0;         ///< Key in the loop's timer set; 0: none.
+  SlotTimers::node_type timer;     ///< Of that set, while it is not in it.
   std::int64_t lost_due_ns = 0;    ///< When a zygote that won't die is given up.
+  std::int64_t starved_ns = 0;     ///< Since when it is late because it has no CPU; 0: it is not.
   std::int64_t remove_due_ns = 0;  ///< When the removal of its groups is tried again.
   std::int64_t park_due_ns = 0;    ///< When a slot that does not get ready is given up.
 

@@ -24,7 +24,7 @@ class SlotCgroupTest : public ::testing::Test {
     Result<CgroupHost> found = CgroupHost::find();
     ASSERT_TRUE(found) << found.error().message();
     host = *std::move(found);
-    Result<SlotCgroup> made = SlotCgroup::create(host, kPool, 0, ::geteuid());
+    Result<SlotCgroup> made = SlotCgroup::create(host, kPool, 0, ::geteuid(), &files);
     ASSERT_TRUE(made) << made.error().message();
     slot.emplace(*std::move(made));
   }
@@ -63,6 +63,7 @@ class SlotCgroupTest : public ::testing::Test {
   }
 
   CgroupHost host;
+  CgroupFileBudget files{64};
   std::optional<SlotCgroup> slot;
 };
 
@@ -116,12 +117,9 @@ std::size_t descriptors() {
 }
 
 TEST_F(SlotCgroupTest, GivesTheSameFiguresWhereNoFileIsKeptOpen) {
-  const std::size_t with_kept = descriptors();
   slot.reset();
   const std::size_t before = descriptors();
-  EXPECT_GT(with_kept, before + 4);
-  Result<SlotCgroup> made =
-      SlotCgroup::create(host, kPool, 0, ::geteuid(), CgroupFiles::kOpenedForEachUse);
+  Result<SlotCgroup> made = SlotCgroup::create(host, kPool, 0, ::geteuid(), nullptr);
   ASSERT_TRUE(made) << made.error().message();
   slot.emplace(*std::move(made));
   CgroupLimits limits;
@@ -133,12 +131,36 @@ TEST_F(SlotCgroupTest, GivesTheSameFiguresWhereNoFileIsKeptOpen) {
   ::close(go_fd);
   ASSERT_EQ(::waitpid(pid, nullptr, 0), pid);
   slot->close_launch_files();
-  EXPECT_LE(descriptors(), before + 1);  // memory.peak of v2.
   const CgroupFigures figures = slot->figures();
+  EXPECT_LE(descriptors(), before + 1);  // memory.peak of v2.
   EXPECT_GT(figures.cpu_ns.value_or(0), 0U);
   EXPECT_GT(figures.memory_peak_bytes.value_or(0), 0U);
   EXPECT_EQ(figures.oom_kills, 0U);
   EXPECT_EQ(figures.process_limit_hits, 0U);
+}
+
+TEST_F(SlotCgroupTest, KeepsFilesOpenFromTheirFirstUseAsFarAsTheBudgetGoes) {
+  slot->close_launch_files();
+  const std::size_t unused = descriptors();
+  slot->begin();
+  slot->figures();
+  EXPECT_GT(descriptors(), unused + 4);
+  EXPECT_LE(descriptors(), unused + kCgroupFilesOfSlot);
+  slot.reset();
+  CgroupFileBudget three(3);
+  Result<SlotCgroup> made = SlotCgroup::create(host, kPool, 0, ::geteuid(), &three);
+  ASSERT_TRUE(made) << made.error().message();
+  slot.emplace(*std::move(made));
+  slot->close_launch_files();
+  const std::size_t before = descriptors();
+  slot->begin();
+  slot->figures();
+  EXPECT_EQ(descriptors(), before + 3);
+  EXPECT_EQ(three.take(), nullptr);
+  slot.reset();
+  CgroupFileBudget::Share shares[] = {three.take(), three.take(), three.take(), three.take()};
+  EXPECT_NE(shares[2], nullptr);
+  EXPECT_EQ(shares[3], nullptr);
 }
 
 TEST_F(SlotCgroupTest, CountsCpuTimeOfItsMembersSinceBegin) {

@@ -74,7 +74,7 @@ class SlotCgroupV2Test : public ::testing::Test {
     EXPECT_TRUE(remove_pool_cgroups(host, kPoolV2));
   }
   void make_slot() {
-    Result<SlotCgroup> made = SlotCgroup::create(host, kPoolV2, 0, ::geteuid());
+    Result<SlotCgroup> made = SlotCgroup::create(host, kPoolV2, 0, ::geteuid(), &files);
     ASSERT_TRUE(made) << made.error().message();
     slot.emplace(*std::move(made));
   }
@@ -94,6 +94,7 @@ class SlotCgroupV2Test : public ::testing::Test {
   }
 
   CgroupHost host;
+  CgroupFileBudget files{64};
   std::optional<SlotCgroup> slot;
 };
 
@@ -301,7 +302,7 @@ int use_own_group(const std::string& parent) {
   for (int round = 0; round < 2; ++round) {
     const Result<CgroupHost> found = CgroupHost::find();
     if (!found || found->v2()->parent != parent) return 1;
-    Result<SlotCgroup> made = SlotCgroup::create(*found, kPoolV2, 0, ::geteuid());
+    Result<SlotCgroup> made = SlotCgroup::create(*found, kPoolV2, 0, ::geteuid(), nullptr);
     if (!made) return 2;
     if (!made->apply({.memory_bytes = 64 * kMiB, .processes = 3, .cpu_rate = 0.5})) return 3;
     const std::string path = found->v2()->mount + parent;
@@ -358,7 +359,7 @@ TEST_F(SlotCgroupV2Test, ProcessesOfStrangersAreNotMovedAway) {
   }
   const Result<CgroupHost> found = CgroupHost::find(group.parent());
   ASSERT_TRUE(found);
-  const Result<SlotCgroup> made = SlotCgroup::create(*found, kPoolV2, 1, ::geteuid());
+  const Result<SlotCgroup> made = SlotCgroup::create(*found, kPoolV2, 1, ::geteuid(), nullptr);
   EXPECT_TRUE(!made && made.error().errnum == EBUSY);
   EXPECT_EQ(text_of(group.path() + "/cgroup.procs"), std::to_string(stranger));
   write_end.reset();

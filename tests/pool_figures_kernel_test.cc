@@ -161,13 +161,15 @@ TEST_F(PoolFigures, AnEmptyJobTakesNoMoreMemoryThanInABareGroup) {
     alone.push_back(leading_number(*peak).value_or(0));
     ASSERT_TRUE(std::filesystem::remove(bare));
   }
-  std::sort(inside.begin(), inside.end());
-  std::sort(alone.begin(), alone.end());
-  RecordProperty("inside_kib", std::to_string(inside[12] / kKiB));
-  RecordProperty("bare_kib", std::to_string(alone[12] / kKiB));
+  // The least of each: a neighbour on that CPU drives out what was charged ahead, so that it is
+  // charged again.
+  const std::uint64_t least_inside = *std::min_element(inside.begin(), inside.end());
+  const std::uint64_t least_alone = *std::min_element(alone.begin(), alone.end());
+  RecordProperty("inside_kib", std::to_string(least_inside / kKiB));
+  RecordProperty("bare_kib", std::to_string(least_alone / kKiB));
   // On v2 the peak includes what the kernel charged ahead; v1 has a figure to take it off by.
   const std::uint64_t ahead = memory->v2 ? kNoise / 2 : 0;
-  EXPECT_LE(inside[12], alone[12] + 300 * kKiB + ahead);
+  EXPECT_LE(least_inside, least_alone + 300 * kKiB + ahead);
 }
 
 /// A directory of the host with a file whose pages are in no cache.

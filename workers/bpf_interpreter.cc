@@ -72,9 +72,14 @@ bool move(Machine& machine, const sock_filter& code) noexcept {
   }
 }
 
-/// `readable` bytes of `call` are known; a load beyond them stops the run.
-FilterStop run(std::span<const std::uint64_t> filter, const seccomp_data& call,
-               std::size_t readable, std::size_t from) noexcept {
+/// The bytes of a call that are known; any other load stops the run.
+struct Known {
+  std::size_t begin;
+  std::size_t end;
+};
+
+FilterStop run(std::span<const std::uint64_t> filter, const seccomp_data& call, Known known,
+               std::size_t from) noexcept {
   Machine machine;
   for (std::size_t at = from; at < filter.size(); ++at) {
     const sock_filter code = unpack_instruction(filter[at]);
@@ -91,7 +96,8 @@ FilterStop run(std::span<const std::uint64_t> filter, const seccomp_data& call,
         break;
       default:
         if (code.code == (BPF_LD | BPF_W | BPF_ABS)) {
-          if (code.k % 4 != 0 || code.k >= readable) return {std::nullopt, at};
+          if (code.k % 4 != 0 || code.k < known.begin || code.k >= known.end)
+            return {std::nullopt, at};
           std::memcpy(&machine.a, reinterpret_cast<const char*>(&call) + code.k, sizeof machine.a);
         } else if (!move(machine, code)) {
           return {std::nullopt, at};
@@ -112,7 +118,7 @@ std::uint64_t pack_instruction(sock_filter instruction) noexcept {
 }
 
 std::uint32_t run_filter(std::span<const std::uint64_t> filter, const seccomp_data& call) noexcept {
-  return run(filter, call, sizeof call, 0).result.value_or(SECCOMP_RET_KILL_PROCESS);
+  return run(filter, call, {0, sizeof call}, 0).result.value_or(SECCOMP_RET_KILL_PROCESS);
 }
 
 FilterStop run_filter_without_arguments(std::span<const std::uint64_t> filter, std::uint32_t arch,
@@ -120,7 +126,15 @@ FilterStop run_filter_without_arguments(std::span<const std::uint64_t> filter, s
   seccomp_data call{};
   call.nr = static_cast<int>(number);
   call.arch = arch;
-  return run(filter, call, offsetof(seccomp_data, instruction_pointer), from);
+  return run(filter, call, {0, offsetof(seccomp_data, instruction_pointer)}, from);
+}
+
+std::optional<std::uint32_t> answer_to_architecture(std::span<const std::uint64_t> filter,
+                                                    std::uint32_t arch) noexcept {
+  constexpr std::size_t kBegin = offsetof(seccomp_data, arch);
+  seccomp_data call{};
+  call.arch = arch;
+  return run(filter, call, {kBegin, kBegin + sizeof call.arch}, 0).result;
 }
 
 }  // namespace hatchery

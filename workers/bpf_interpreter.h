@@ -33,4 +33,9 @@ std::uint32_t run_filter(std::span<const std::uint64_t> filter, const seccomp_da
 FilterStop run_filter_without_arguments(std::span<const std::uint64_t> filter, std::uint32_t arch,
                                         std::uint32_t number, std::size_t from = 0) noexcept;
 
+/// The answer to every call of that architecture; nullopt when the filter asks for more than the
+/// architecture first.
+std::optional<std::uint32_t> answer_to_architecture(std::span<const std::uint64_t> filter,
+                                                    std::uint32_t arch) noexcept;
+
 }  // namespace hatchery

@@ -116,19 +116,18 @@ bool Shrinker::has_known_shape() {
   return !filter_.empty() && is_return(filter_.back());
 }
 
-/// False when other architectures get more than one answer.
+/// False when other architectures get more than one answer, or their calls are looked at.
 bool Shrinker::find_ranges() {
   std::optional<std::uint32_t> foreign;
   for (const std::uint32_t start : starts_) {
     const FilterStop stop = part_.has(start) ? run_filter_without_arguments(words_, native_, start)
                                              : FilterStop{.result = SECCOMP_RET_ALLOW};
     if (ranges_.empty() || !alike(ranges_.back().stop, stop)) ranges_.push_back({start, stop});
-    for (const std::uint32_t architecture : starts_) {
-      if (architecture == native_) continue;
-      const FilterStop other = run_filter_without_arguments(words_, architecture, start);
-      if (!other.result || (foreign && *foreign != *other.result)) return false;
-      foreign = other.result;
-    }
+    // A bound may be an architecture's number as well as a call's.
+    if (start == native_) continue;
+    const std::optional<std::uint32_t> other = answer_to_architecture(words_, start);
+    if (!other || (foreign && *foreign != *other)) return false;
+    foreign = other;
   }
   foreign_answer_ = part_.all_but ? foreign.value_or(SECCOMP_RET_KILL_PROCESS) : SECCOMP_RET_ALLOW;
   return foreign.has_value();

@@ -53,14 +53,13 @@ inline int write_file(int dir_fd, const char* path, const char* text, std::size_
   return written == static_cast<ssize_t>(size) ? 0 : -1;
 }
 
-/// Sends one datagram with descriptors. Never raises SIGPIPE.
-inline ssize_t send_message(int socket_fd, const void* bytes, std::size_t size, const int* fds,
-                            std::size_t fds_count) noexcept {
+/// Sends one datagram, of all parts, with descriptors (kFdsMax at most). Never raises SIGPIPE.
+inline ssize_t send_parts(int socket_fd, iovec* parts, std::size_t parts_count, const int* fds,
+                          std::size_t fds_count) noexcept {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * protocol::kFdsMax)];
-  iovec part{const_cast<void*>(bytes), size};
   msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
+  message.msg_iov = parts;
+  message.msg_iovlen = parts_count;
   if (fds_count > 0) {
     message.msg_control = control;
     message.msg_controllen = CMSG_SPACE(sizeof(int) * fds_count);
@@ -75,6 +74,12 @@ inline ssize_t send_message(int socket_fd, const void* bytes, std::size_t size, 
     sent = ::sendmsg(socket_fd, &message, MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
   return sent;
+}
+
+inline ssize_t send_message(int socket_fd, const void* bytes, std::size_t size, const int* fds,
+                            std::size_t fds_count) noexcept {
+  iovec part{const_cast<void*>(bytes), size};
+  return send_parts(socket_fd, &part, 1, fds, fds_count);
 }
 
 /// Receives one datagram into `parts`; descriptors (close-on-exec) go to fds[0..*fds_count).
