@@ -86,7 +86,7 @@ void add_latency(Bench& bench, Row& row, std::unique_ptr<Runner> pool, const Pro
   run_turns(bench, lanes,
             bench.quick
                 ? TurnPlan{.rounds = 2, .turn_s = 0.01, .jobs_min = 3, .drop_first = true}
-                : TurnPlan{.rounds = 20, .turn_s = 0.05, .jobs_min = 3, .drop_first = true});
+                : TurnPlan{.rounds = 60, .turn_s = 0.05, .jobs_min = 3, .drop_first = true});
   add_troubles(bench, "slots", program.name, lanes);
   if (lanes[0].trouble || lanes[1].trouble) return;
   for (const auto& [name, at] : {std::pair("p50_us", 0.5), std::pair("p99_us", 0.99)})

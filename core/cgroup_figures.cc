@@ -33,7 +33,7 @@ std::optional<std::uint64_t> some_pressure_ns(const CgroupKnob& knob) {
 }  // namespace
 
 void SlotCgroup::set_idle_baseline() {
-  idle_usage_bytes_ = memory_usage_.read_number().value_or(0);
+  idle_usage_bytes_ = memory_usage_.peek_number().value_or(0);
   if (!memory_v2_) idle_memory_bytes_ = idle_usage_bytes_;
 }
 

@@ -69,6 +69,10 @@ std::optional<std::uint64_t> CgroupKnob::read_number() const {
   return leading_number(read(text));
 }
 
+std::optional<std::uint64_t> CgroupKnob::peek_number() const {
+  return fd_.valid() ? read_number() : CgroupKnob(path_, flags_, nullptr).read_number();
+}
+
 std::vector<pid_t> CgroupKnob::read_pids() const {
   CgroupText text;
   const std::string_view procs = read(text);

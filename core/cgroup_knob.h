@@ -60,6 +60,8 @@ class CgroupKnob {
   /// As much as there is room for, in `text`. Empty when the file is absent or unreadable.
   std::string_view read(CgroupText& text) const;
   std::optional<std::uint64_t> read_number() const;
+  /// The same without keeping it open: it is no job's need.
+  std::optional<std::uint64_t> peek_number() const;
   /// Of a cgroup.procs.
   std::vector<pid_t> read_pids() const;
 

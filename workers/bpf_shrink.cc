@@ -64,16 +64,10 @@ class Shrinker {
   std::optional<std::vector<std::uint64_t>> run();
 
  private:
-  struct Plan {
-    std::size_t nodes;
-    std::size_t depth;
-    std::size_t middle;  ///< First range of the right half; 0 for a leaf or a single value.
-  };
-
   bool has_known_shape();
   bool find_ranges();
-  Plan plan(std::size_t low, std::size_t high);
-  bool is_single_value(std::size_t low, std::size_t high) const;
+  bool is_single_value(std::size_t low) const;
+  void find_leaves();
   std::size_t push(const sock_filter& code);
   std::size_t near(std::size_t target);
   std::size_t push_branch(int code, std::uint32_t k, std::size_t then, std::size_t otherwise);
@@ -91,7 +85,8 @@ class Shrinker {
   std::set<std::uint32_t> starts_ = {0};
   std::uint32_t foreign_answer_ = 0;
   std::vector<Range> ranges_;
-  std::vector<Plan> plans_;  ///< By low and high; 0 nodes: not made yet.
+  /// First ranges of the tree's leaves: one range each, or three around a single value.
+  std::vector<std::size_t> leaves_;
   // The new program, last instruction first: every jump goes to what is there already.
   std::vector<sock_filter> reversed_;
   std::map<std::pair<std::size_t, std::uint32_t>, std::size_t> tails_;
@@ -134,26 +129,16 @@ bool Shrinker::find_ranges() {
 }
 
 /// One value among others of one answer: a comparison for equality decides.
-bool Shrinker::is_single_value(std::size_t low, std::size_t high) const {
-  return high - low == 3 && alike(ranges_[low].stop, ranges_[low + 2].stop) &&
+bool Shrinker::is_single_value(std::size_t low) const {
+  return low + 2 < ranges_.size() && alike(ranges_[low].stop, ranges_[low + 2].stop) &&
          ranges_[low + 1].start + 1 == ranges_[low + 2].start;
 }
 
-/// The smallest tree over these ranges; among those, the flattest.
-Shrinker::Plan Shrinker::plan(std::size_t low, std::size_t high) {
-  if (high - low == 1) return {0, 0, 0};
-  if (is_single_value(low, high)) return {1, 1, 0};
-  if (plans_.empty()) plans_.resize((ranges_.size() + 1) * (ranges_.size() + 1));
-  const std::size_t index = low * (ranges_.size() + 1) + high;
-  if (plans_[index].nodes != 0) return plans_[index];
-  Plan best{std::numeric_limits<std::size_t>::max(), 0, 0};
-  for (std::size_t middle = low + 1; middle < high; ++middle) {
-    const Plan left = plan(low, middle);
-    const Plan right = plan(middle, high);
-    const Plan whole{left.nodes + right.nodes + 1, std::max(left.depth, right.depth) + 1, middle};
-    if (std::pair(whole.nodes, whole.depth) < std::pair(best.nodes, best.depth)) best = whole;
-  }
-  return plans_[index] = best;
+/// As many single values as can be, each of which saves a comparison: of intervals of one length,
+/// taking each that comes is best.
+void Shrinker::find_leaves() {
+  for (std::size_t low = 0; low < ranges_.size(); low += is_single_value(low) ? 3U : 1U)
+    leaves_.push_back(low);
 }
 
 std::size_t Shrinker::push(const sock_filter& code) {
@@ -215,19 +200,21 @@ std::size_t Shrinker::target(const FilterStop& stop, std::uint32_t number) {
   return stop.result ? push_return(*stop.result) : push_tail(stop.instruction, number);
 }
 
+/// A balanced tree over these leaves.
 std::size_t Shrinker::push_tree(std::size_t low, std::size_t high) {
   const auto place = [&](std::size_t index) {
     return target(ranges_[index].stop, ranges_[index].start);
   };
-  if (high - low == 1) return place(low);
-  if (is_single_value(low, high)) {
-    const std::size_t then = place(low + 1);
-    return push_branch(BPF_JEQ, ranges_[low + 1].start, then, place(low));
+  if (high - low == 1) {
+    const std::size_t first = leaves_[low];
+    if (!is_single_value(first)) return place(first);
+    const std::size_t then = place(first + 1);
+    return push_branch(BPF_JEQ, ranges_[first + 1].start, then, place(first));
   }
-  const std::size_t middle = plan(low, high).middle;
+  const std::size_t middle = low + (high - low) / 2;
   const std::size_t right = push_tree(middle, high);
   const std::size_t left = push_tree(low, middle);
-  return push_branch(BPF_JGE, ranges_[middle].start, right, left);
+  return push_branch(BPF_JGE, ranges_[leaves_[middle]].start, right, left);
 }
 
 std::optional<std::vector<std::uint64_t>> Shrinker::run() {
@@ -235,7 +222,8 @@ std::optional<std::vector<std::uint64_t>> Shrinker::run() {
   // What is shared by many goes last, in reach of most.
   push_return(foreign_answer_);
   for (const Range& range : ranges_) target(range.stop, range.start);
-  const std::size_t tree = push_tree(0, ranges_.size());
+  find_leaves();
+  const std::size_t tree = push_tree(0, leaves_.size());
   if (tree + 1 != reversed_.size()) push_jump(tree);
   const std::size_t number = push({BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)});
   push_branch(BPF_JEQ, native_, number, returns_.at(foreign_answer_));
