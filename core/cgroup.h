@@ -145,6 +145,8 @@ class SlotCgroup {
   /// kills of the child's group with those of its parent's, so that every later child in a group
   /// that was killed once dies at birth, and each killed job would cost its slot.
   bool kill_job();
+  /// Of the job, as far as the host can tell them from the slot's own.
+  std::vector<pid_t> processes() const { return cpu_procs_.read_pids(); }
   /// After a job that came near its memory limit: room for the zygote's own work.
   void lift_memory_limit();
 

@@ -37,8 +37,9 @@ int CgroupKnob::open(UniqueFd& own) const {
   own = UniqueFd(::open(path_.c_str(), flags_));
   if (budget_ == nullptr || !own.valid()) return own.get();
   share_ = budget_->take();
-  if (share_) fd_ = std::move(own);
-  return share_ ? fd_.get() : own.get();
+  if (!share_) return own.get();
+  fd_ = std::move(own);
+  return fd_.get();
 }
 
 Result<void> CgroupKnob::write(const std::string& text) {

@@ -2,6 +2,8 @@
 // are doing instead. Any thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
 namespace hatchery {
@@ -15,5 +17,6 @@ std::string process_state(int pidfd);
 
 /// Whether it would run if it were given a CPU. False for one that is dead or gone.
 bool is_runnable(int pidfd);
+bool is_runnable_pid(pid_t pid);
 
 }  // namespace hatchery

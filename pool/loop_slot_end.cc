@@ -84,9 +84,12 @@ void Loop::end_job_of_lost(Slot& slot) {
 
 bool Loop::is_starved(Slot& slot, std::int64_t now_ns) {
   if (slot.starved_ns == 0) slot.starved_ns = now_ns;
-  return now_ns - slot.starved_ns < kStarvedNs &&
-         (is_runnable(slot.zygote_pidfd.get()) ||
-          (slot.job != nullptr && is_runnable(slot.job->worker_pidfd.get())));
+  if (now_ns - slot.starved_ns >= kStarvedNs) return false;
+  if (is_runnable(slot.zygote_pidfd.get())) return true;
+  // It waits for processes that are being killed.
+  const std::vector<pid_t> processes =
+      slot.cgroup ? slot.cgroup->processes() : std::vector<pid_t>();
+  return std::any_of(processes.begin(), processes.end(), is_runnable_pid);
 }
 
 void Loop::give_up_zygote(Slot& slot) {
