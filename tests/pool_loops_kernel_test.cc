@@ -27,21 +27,24 @@ class PoolLoops : public PoolTest {
   /// Six jobs of a minute, of which two run.
   std::vector<std::future<Report>> submit_long_jobs(std::vector<JobTicket>& tickets) {
     std::vector<std::future<Report>> reports;
-    const Pipe begun;
     for (int i = 0; i < 6; ++i) {
       auto promise = std::make_shared<std::promise<Report>>();
       reports.push_back(promise->get_future());
       JobSpec spec = shell("echo >&3; exec sleep 60 3>&-");
-      spec.fds[3] = CallerFdStream{begun.write_end.get()};
+      spec.fds[3] = CallerFdStream{begun_.write_end.get()};
       tickets.push_back(
           pool()
               .submit(std::move(spec),
                       [promise](Report report) { promise->set_value(std::move(report)); })
               .value());
     }
-    EXPECT_EQ(begun.read(2), "\n\n");
+    EXPECT_EQ(begun_.read(2), "\n\n");
     return reports;
   }
+
+ private:
+  /// Open to the test's end: the others begin when the first are over, and must not die by SIGPIPE.
+  const Pipe begun_;
 };
 
 TEST_F(PoolLoops, EachRunsJobsAndEachJobIsReportedOnce) {
@@ -136,7 +139,10 @@ TEST_F(PoolLoops, AJobIsCancelledWhereverItIs) {
   std::vector<JobTicket> tickets;
   std::vector<std::future<Report>> reports = submit_long_jobs(tickets);
   for (const JobTicket ticket : tickets) EXPECT_TRUE(pool().cancel(ticket));
-  for (std::future<Report>& report : reports) EXPECT_EQ(report.get().outcome, Outcome::kCancelled);
+  for (std::future<Report>& report : reports) {
+    const Report one = report.get();
+    EXPECT_EQ(one.outcome, Outcome::kCancelled) << describe(one);
+  }
   for (const JobTicket ticket : tickets) EXPECT_FALSE(pool().cancel(ticket));
 }
 
