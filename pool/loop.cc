@@ -208,6 +208,7 @@ void Loop::set_due(Slot& slot) {
   };
   earlier(slot.park_due_ns);
   earlier(slot.remove_due_ns);
+  earlier(slot.reset_due_ns);
   if (slot.job != nullptr) {
     earlier(slot.job->cpu_due_ns);
     earlier(slot.job->wall_due_ns);
@@ -251,6 +252,8 @@ void Loop::fire_timers(std::int64_t now_ns) {
                        .errnum = ETIMEDOUT,
                        .detail = "it does not get its slot ready",
                        .remedy = "the slot is replaced; was the zygote stopped?"});
+    else if (slot.reset_due_ns != 0 && slot.reset_due_ns <= now_ns)
+      send_reset(slot, false);
     else if (std::exchange(slot.remove_due_ns, 0) != 0)
       bury(slot);
     else if (slot.job != nullptr)

@@ -28,6 +28,9 @@ constexpr std::int64_t kHealthNs = 1'000'000'000;
 constexpr std::int64_t kStuckNs = 2'000'000'000;
 /// A reset is some hundred microseconds of work.
 constexpr std::int64_t kResetNs = 5'000'000'000;
+/// While nobody waits for a slot, the report has so long to get where it goes before zygote and
+/// next worker want the CPUs: by HTTP it passes two more processes.
+constexpr std::int64_t kReportFirstNs = 400'000;
 constexpr int kDrainReadsMax = 16;
 /// Of a stream's file; more is the porter's work.
 constexpr std::uint64_t kQuickReadBytes = 256 << 10;
@@ -295,7 +298,12 @@ void Loop::ask_for_reset(Slot& slot) {
   slot.apply(SlotEvent::kCollected);
   // The cache is the old group's.
   const bool keeps_cache = profiles_[slot.profile].profile->cache_kept_bytes > 0;
-  if (keeps_cache || !slot.cgroup->wants_new_job_group()) return send_reset(slot, false);
+  if (keeps_cache || !slot.cgroup->wants_new_job_group()) {
+    if (backlog_.count() > 0 || profiles_[slot.profile].ready.empty())
+      return send_reset(slot, false);
+    slot.reset_due_ns = monotonic_ns() + kReportFirstNs;
+    return set_due(slot);
+  }
   // Milliseconds, and the slot is nobody's now: on the porter's thread.
   slot.porter_busy = true;
   porter_->run([this, &slot] {
@@ -310,6 +318,7 @@ void Loop::ask_for_reset(Slot& slot) {
 }
 
 void Loop::send_reset(Slot& slot, bool new_group) {
+  slot.reset_due_ns = 0;
   const protocol::Reset message;
   const int group_fd = slot.cgroup->job_dir_fd();
   if (raw::send_message(slot.socket.get(), &message, sizeof message, &group_fd, new_group ? 1 : 0) <

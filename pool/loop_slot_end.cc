@@ -49,7 +49,7 @@ void Loop::lose(Slot& slot, Error why) {
   if (!stopping_ && why.step != Step::kNone) ++replaced_;
   slot.failure = std::move(why);
   slot.apply(SlotEvent::kLost);
-  slot.park_due_ns = 0;
+  slot.park_due_ns = slot.reset_due_ns = 0;
   send_signal(slot.zygote_pidfd.get(), SIGKILL);
   if (slot.received) ring_->cancel(*slot.received);
   if (!slot.zygote_pidfd.valid()) return on_zygote_dead(slot);

@@ -63,6 +63,7 @@ struct Slot {
   std::int64_t due_ns = 0;         ///< Key in the loop's timer set; 0: none.
   SlotTimers::node_type timer;     ///< Of that set, while it is not in it.
   std::int64_t lost_due_ns = 0;    ///< When a zygote that won't die is given up.
+  std::int64_t reset_due_ns = 0;   ///< When its zygote is asked for the reset; 0: asked, or later.
   std::int64_t starved_ns = 0;     ///< Since when it is late because it has no CPU; 0: it is not.
   std::int64_t remove_due_ns = 0;  ///< When the removal of its groups is tried again.
   std::int64_t park_due_ns = 0;    ///< When a slot that does not get ready is given up.
