@@ -22,6 +22,9 @@ CgroupKnob::CgroupKnob(std::string path, int flags, CgroupFileBudget* budget)
   UniqueFd fd;
   if (open(fd) < 0) path_.clear();
   budget_ = budget;
+  if (budget == nullptr || !budget->at_once() || !fd.valid()) return;
+  share_ = budget->take();
+  if (share_) fd_ = std::move(fd);
 }
 
 CgroupKnob CgroupKnob::kept(std::string path, int flags) {

@@ -21,7 +21,9 @@ namespace hatchery {
 /// costs 2 µs then instead of 8. Thread: any.
 class CgroupFileBudget {
  public:
-  explicit CgroupFileBudget(std::int64_t files) : left_(files) {}
+  /// `at_once`: there is room for all, so they are opened before their first use.
+  explicit CgroupFileBudget(std::int64_t files, bool at_once = false)
+      : at_once_(at_once), left_(files) {}
   CgroupFileBudget(const CgroupFileBudget&) = delete;
   CgroupFileBudget& operator=(const CgroupFileBudget&) = delete;
 
@@ -32,8 +34,10 @@ class CgroupFileBudget {
   using Share = std::unique_ptr<CgroupFileBudget, GiveBack>;
   /// Null when none is left.
   Share take() noexcept;
+  bool at_once() const noexcept { return at_once_; }
 
  private:
+  const bool at_once_;
   std::atomic<std::int64_t> left_;
 };
 

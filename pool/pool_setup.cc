@@ -32,20 +32,23 @@ constexpr std::size_t kSlotsOfLoopMin = 8;
 /// low for a thousand slots. That one only CAP_SYS_RESOURCE raises, up to fs.nr_open. Returns how
 /// many files of control groups may stay open: of all slots, or, without room for that, a quarter
 /// of what slots that are ready leave; most is for jobs, should all slots have one at once.
-rlim_t make_room_for_files(const PoolConfig& config) {
+std::unique_ptr<CgroupFileBudget> make_room_for_files(const PoolConfig& config) {
+  const auto budget = [](rlim_t count, bool all) {
+    return std::make_unique<CgroupFileBudget>(static_cast<std::int64_t>(count), all);
+  };
   rlim_t slots = 0;
   for (const Profile& profile : config.profiles) slots += profile.slots_max;
   const rlim_t of_groups = kCgroupFilesOfSlot * slots;
   const rlim_t wanted = kFilesBesides + (kFilesOfReadySlot + kFilesOfJob) * slots + of_groups;
   rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) < 0) return 0;
+  if (::getrlimit(RLIMIT_NOFILE, &files) < 0) return budget(0, false);
   const rlim_t hard = std::max(files.rlim_max, wanted);
   const rlimit enough{hard, hard};
-  if (::setrlimit(RLIMIT_NOFILE, &enough) == 0) return of_groups;
+  if (::setrlimit(RLIMIT_NOFILE, &enough) == 0) return budget(of_groups, true);
   files.rlim_cur = files.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &files);
   const rlim_t in_use = kFilesBesides + kFilesOfReadySlot * slots;
-  return files.rlim_max > in_use ? (files.rlim_max - in_use) / 4 : 0;
+  return budget(files.rlim_max > in_use ? (files.rlim_max - in_use) / 4 : 0, false);
 }
 
 Result<CompiledPolicy> compile_policy(const Profile& profile) {
@@ -278,8 +281,7 @@ Result<PoolCommon> prepare_pool(PoolConfig config) {
   if (!host) return std::move(host).error();
   setup.host.emplace(*std::move(host));
   setup.host_name = setup.cgroups.name();
-  setup.cgroup_files =
-      std::make_unique<CgroupFileBudget>(static_cast<std::int64_t>(make_room_for_files(config)));
+  setup.cgroup_files = make_room_for_files(config);
   setup.files = std::make_unique<FileStore>(config.store_bytes_max);
   setup.shares = shares_of_loops(config);
   std::vector<std::uint32_t> running_max;
