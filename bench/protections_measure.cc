@@ -24,37 +24,20 @@ namespace {
 
 struct Variant {
   const char* name;
+  std::uint32_t without = 0;  ///< protocol::Protection bits.
   std::function<void(PoolConfig&)> change = {};
   std::function<void(JobSpec&)> change_job = {};
 };
 
 Variant without(const char* name, std::uint32_t protections) {
-  return {.name = name,
-          .change = [protections](PoolConfig& config) { config.testing_without = protections; }};
-}
-
-/// All that can be left out together: a process in a slot that is still made ahead, limited,
-/// measured and reported, but hardly a sandbox. What a job takes then is the pool's own.
-Variant without_all() {
-  namespace p = protocol;
-  return {.name = "none of these", .change = [](PoolConfig& config) {
-            config.profiles[0].time_namespace = false;
-            config.testing_without =
-                p::kWithoutFilter | p::kWithoutNetworkNamespace | p::kWithoutIpcNamespace |
-                p::kWithoutUtsNamespace | p::kWithoutCgroupNamespace |
-                p::kWithoutUserNamespaceLimit | p::kWithoutMasks | p::kWithoutOwnInodes |
-                p::kWithoutIdChange | p::kWithoutCapabilityDrop | p::kWithoutRlimits |
-                p::kWithoutSession | p::kWithoutOomScore | p::kWithoutDescriptorClose |
-                p::kWithoutKillAll | p::kWithoutReset;
-          }};
+  return {.name = name, .without = protections};
 }
 
 /// Each differs from the pool as it is by one thing. Those that are tests' controls leave something
 /// out that no configuration can.
 std::vector<Variant> variants() {
   namespace p = protocol;
-  return {without_all(),
-          without("no seccomp filter", p::kWithoutFilter),
+  return {without("no seccomp filter", p::kWithoutFilter),
           without("no network namespace", p::kWithoutNetworkNamespace),
           without("no ipc namespace", p::kWithoutIpcNamespace),
           without("no uts namespace", p::kWithoutUtsNamespace),
@@ -96,6 +79,15 @@ std::vector<Variant> variants() {
            }}};
 }
 
+/// All that these leave out, together: a process in a slot that is still made ahead, limited,
+/// measured and reported, in user, mount and pid namespaces, but hardly a sandbox.
+Variant none_of(const std::vector<Variant>& variants) {
+  Variant none{.name = "none of these",
+               .change = [](PoolConfig& config) { config.profiles[0].time_namespace = false; }};
+  for (const Variant& variant : variants) none.without |= variant.without;
+  return none;
+}
+
 /// Figures of the lane, and what it differs by from the first: its price, where it has more, or
 /// what it saves.
 void add_rows(Bench& bench, const std::string& measure, const std::string& program,
@@ -130,7 +122,11 @@ void measure_pool(Bench& bench) {
     Result<std::unique_ptr<PoolRunner>> runner =
         PoolRunner::create(program, {.in_flight = 1,
                                      .cgroup_parent = bench.group.path(),
-                                     .change = variant.change,
+                                     .change =
+                                         [&variant](PoolConfig& config) {
+                                           config.testing_without = variant.without;
+                                           if (variant.change) variant.change(config);
+                                         },
                                      .change_job = variant.change_job});
     if (runner)
       lanes.push_back({.name = variant.name, .runner = *std::move(runner)});
@@ -139,7 +135,9 @@ void measure_pool(Bench& bench) {
   };
   add_lane({.name = "as it is"});
   if (lanes.empty()) return;
-  for (const Variant& variant : variants()) add_lane(variant);
+  const std::vector<Variant> each = variants();
+  add_lane(none_of(each));
+  for (const Variant& variant : each) add_lane(variant);
   for (const Way& floor : floors()) {
     if (floor.without_exec) continue;
     if (Result<std::unique_ptr<Runner>> runner = floor.make(program, 1))

@@ -23,31 +23,30 @@ Result<std::unique_ptr<Runner>> make_runner(
   return make_http_client(name, address, message(address), in_flight, std::move(server));
 }
 
-}  // namespace
-
-Way server_way(const std::string& cgroup_parent) {
-  return Way{.name = "server",
+Way run_way(const std::string& name, const std::string& what, HttpAddress (*free)(),
+            const std::string& cgroup_parent) {
+  return Way{.name = name,
              .kind = WayKind::kPool,
-             .what = "POST /run of `hatchery serve` on kept connections, both outputs collected",
+             .what = what,
              .version = first_line_of({hatchery_command(), "--version"}),
-             .make = [cgroup_parent](const Program& program, unsigned in_flight) {
-               return make_runner("server", in_flight, cgroup_parent, free_address(),
+             .make = [=](const Program& program, unsigned in_flight) {
+               return make_runner(name, in_flight, cgroup_parent, free(),
                                   [&](const HttpAddress& address) {
                                     return run_message(address, program.args_inside);
                                   });
              }};
 }
 
+}  // namespace
+
+Way server_way(const std::string& cgroup_parent) {
+  return run_way("server",
+                 "POST /run of `hatchery serve` on kept connections, both outputs collected",
+                 free_address, cgroup_parent);
+}
+
 Way unix_server_way(const std::string& cgroup_parent) {
-  return Way{.name = "server_unix",
-             .kind = WayKind::kPool,
-             .what = "the same over a Unix socket",
-             .make = [cgroup_parent](const Program& program, unsigned in_flight) {
-               return make_runner("server_unix", in_flight, cgroup_parent, free_unix_address(),
-                                  [&](const HttpAddress& address) {
-                                    return run_message(address, program.args_inside);
-                                  });
-             }};
+  return run_way("server_unix", "the same over a Unix socket", free_unix_address, cgroup_parent);
 }
 
 Way request_way(const std::string& cgroup_parent) {

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "core/files.h"
+#include "core/process.h"
 
 namespace hatchery {
 
@@ -407,8 +408,8 @@ bool SlotCgroup::kill_job() {
     seen.emplace(pid, static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   // Still listed, so the descriptor is not of a stranger that got the number meanwhile.
   for (const pid_t pid : job_procs_.read_pids())
-    if (const auto found = seen.find(pid); found != seen.end() && found->second.valid())
-      ::syscall(SYS_pidfd_send_signal, found->second.get(), SIGKILL, nullptr, 0);
+    if (const auto found = seen.find(pid); found != seen.end())
+      send_signal(found->second.get(), SIGKILL);
   return true;
 }
 

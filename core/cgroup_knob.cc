@@ -18,13 +18,9 @@ CgroupFileBudget::Share CgroupFileBudget::take() noexcept {
 }
 
 CgroupKnob::CgroupKnob(std::string path, int flags, CgroupFileBudget* budget)
-    : path_(std::move(path)), flags_(flags | O_CLOEXEC) {
-  UniqueFd fd;
-  if (open(fd) < 0) path_.clear();
-  budget_ = budget;
-  if (budget == nullptr || !budget->at_once() || !fd.valid()) return;
-  share_ = budget->take();
-  if (share_) fd_ = std::move(fd);
+    : budget_(budget), path_(std::move(path)), flags_(flags | O_CLOEXEC) {
+  UniqueFd own;
+  if (open(own, budget != nullptr && budget->at_once()) < 0) path_.clear();
 }
 
 CgroupKnob CgroupKnob::kept(std::string path, int flags) {
@@ -35,10 +31,10 @@ CgroupKnob CgroupKnob::kept(std::string path, int flags) {
   return knob;
 }
 
-int CgroupKnob::open(UniqueFd& own) const {
+int CgroupKnob::open(UniqueFd& own, bool keep) const {
   if (fd_.valid()) return fd_.get();
   own = UniqueFd(::open(path_.c_str(), flags_));
-  if (budget_ == nullptr || !own.valid()) return own.get();
+  if (!keep || budget_ == nullptr || !own.valid()) return own.get();
   share_ = budget_->take();
   if (!share_) return own.get();
   fd_ = std::move(own);
@@ -61,10 +57,12 @@ Result<void> CgroupKnob::write_again(const std::string& text) {
   return {};
 }
 
-std::string_view CgroupKnob::read(CgroupText& text) const {
+std::string_view CgroupKnob::read(CgroupText& text) const { return read(text, true); }
+
+std::string_view CgroupKnob::read(CgroupText& text, bool keep) const {
   if (!valid()) return {};
   UniqueFd own;
-  const long size = pread_all(open(own), text.bytes, sizeof text.bytes);
+  const long size = pread_all(open(own, keep), text.bytes, sizeof text.bytes);
   return {text.bytes, static_cast<std::size_t>(std::max(size, 0L))};
 }
 
@@ -74,7 +72,8 @@ std::optional<std::uint64_t> CgroupKnob::read_number() const {
 }
 
 std::optional<std::uint64_t> CgroupKnob::peek_number() const {
-  return fd_.valid() ? read_number() : CgroupKnob(path_, flags_, nullptr).read_number();
+  CgroupText text;
+  return leading_number(read(text, false));
 }
 
 std::vector<pid_t> CgroupKnob::read_pids() const {

@@ -48,8 +48,11 @@ void Loop::arm_limits(Slot& slot, Job& job, std::int64_t now_ns) {
 void Loop::check_limits(Slot& slot, Job& job, std::int64_t now_ns) {
   const auto is_due = [now_ns](std::int64_t due_ns) { return due_ns != 0 && due_ns <= now_ns; };
   if (is_due(job.stuck_due_ns)) {
-    job.stuck_due_ns = is_starved(slot, now_ns) ? now_ns + kStuckNs : 0;
-    if (job.stuck_due_ns != 0) return;
+    if (is_starved(slot, now_ns)) {
+      job.stuck_due_ns = now_ns + kStuckNs;
+      return;
+    }
+    job.stuck_due_ns = 0;
     return lose(slot, Error{.step = Step::kReceiveMessage,
                             .object = "from the zygote of slot " + std::to_string(slot.number),
                             .errnum = ETIMEDOUT,

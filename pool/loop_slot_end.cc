@@ -86,9 +86,9 @@ bool Loop::is_starved(Slot& slot, std::int64_t now_ns) {
   if (slot.starved_ns == 0) slot.starved_ns = now_ns;
   if (now_ns - slot.starved_ns >= kStarvedNs) return false;
   if (is_runnable(slot.zygote_pidfd.get())) return true;
+  if (!slot.cgroup || slot.porter_busy) return false;  // The porter may have the groups in hand.
   // It waits for processes that are being killed.
-  const std::vector<pid_t> processes =
-      slot.cgroup ? slot.cgroup->processes() : std::vector<pid_t>();
+  const std::vector<pid_t> processes = slot.cgroup->processes();
   return std::any_of(processes.begin(), processes.end(), is_runnable_pid);
 }
 

@@ -1,7 +1,6 @@
 // The life of a slot: started by the launcher, parked, ready. Its end: loop_slot_end.cc.
 #include <fcntl.h>
 #include <linux/membarrier.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 
