@@ -115,8 +115,7 @@ class WebSocketConnection final : public Connection,
   void end() {
     if (ended_) return;
     ended_ = true;
-    cut();
-    queue_.clear();
+    cut();  // What is queued stays: a write that was done may still tell so.
     if (opened_) peer_->closed();
     peer_.reset();
   }
