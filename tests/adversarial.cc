@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "core/cgroup.h"
+#include "core/user_namespace.h"
 
 namespace hatchery::testing {
 namespace {
@@ -115,6 +116,17 @@ JobSpec sh(const std::string& script, Limits limits) {
 
 void two_slots(PoolConfig& config, JobSpec&) {
   config.profiles.front().slots_min = config.profiles.front().slots_max = 2;
+}
+
+PoolConfig config_beside(Pool& pool, const std::string& suffix) {
+  PoolConfig config = pool.config();
+  config.name += suffix;
+  if (has_all_ids()) return config;
+  // Those of an ordinary user's namespace, which no configuration could name, are chosen anew.
+  const PoolConfig defaults;
+  config.uid_base = defaults.uid_base;
+  config.uid_count = defaults.uid_count;
+  return config;
 }
 
 Report processes_after(Pool& pool, JobSpec spec) {

@@ -41,8 +41,7 @@ Attack second(const std::string& name, const std::string& source, const std::str
           .gets = Refused(reason),
           .control = no_control("there is nothing to leave out: a pool that starts is another"),
           .play = [change](Pool& pool, const JobSpec&) {
-            PoolConfig config = pool.config();
-            config.name += "-second";
+            PoolConfig config = config_beside(pool, "-second");
             change(config);
             const auto made = Pool::create(config);
             return made ? Report{} : Report{.error = made.error()};

@@ -61,8 +61,7 @@ HATCHERY_ATTACKS(Privilege) {
        // The limit must hold alone.
        .play =
            [](Pool& pool, JobSpec spec) {
-             PoolConfig config = pool.config();
-             config.name += "-bare";
+             PoolConfig config = config_beside(pool, "-bare");
              config.testing_without |= kWithoutFilter;
              const auto bare = Pool::create(config);
              HATCHERY_CHECK(bare.has_value());

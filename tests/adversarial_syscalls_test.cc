@@ -46,8 +46,7 @@ Attack fatal(const std::string& name, const std::string& does, const std::string
               without(kWithoutFilter, "filter", Prints(ContainsRegex("^(EPERM|ENOSYS|EFAULT)$"))),
           // A pool beside: the frame's own look at the slot calls what this one kills for.
           .play = [](Pool& pool, JobSpec spec) {
-            PoolConfig config = pool.config();
-            config.name += "-kills";
+            PoolConfig config = config_beside(pool, "-kills");
             config.profiles.front().refused_call = RefusedCall::kKill;
             const auto killing = Pool::create(config);
             HATCHERY_CHECK(killing.has_value());

@@ -15,6 +15,7 @@
 
 #include "core/cgroup.h"
 #include "core/check.h"
+#include "core/user_namespace.h"
 #include "pool/host_probe.h"
 
 namespace hatchery::testing {
@@ -108,7 +109,7 @@ std::string missing_sysctl(const std::string& path) {
 
 /// Swap accounting, and a directory whose filesystem takes swap files.
 std::string missing_swap() {
-  if (::geteuid() != 0) return "only root may add swap";
+  if (::geteuid() != 0 || !has_all_ids()) return "only the host's root may add swap";
   struct statfs status {};
   constexpr auto kTmpfs = 0x01021994;
   if (::statfs(std::filesystem::temp_directory_path().c_str(), &status) < 0 ||
