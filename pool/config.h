@@ -147,6 +147,8 @@ struct SetupFault {
   bool operator==(const SetupFault&) const = default;
 };
 
+inline constexpr const char* kStateDirectory = "/run/hatchery";
+
 struct PoolConfig {
   /// At least one; names differ. The first is the default.
   std::vector<Profile> profiles = {default_profile()};
@@ -163,7 +165,7 @@ struct PoolConfig {
   /// Name of this pool's cgroups and lock: letters, digits, '-', '_'. "" makes a name of its own.
   std::string name = {};
   /// Locks live here; made if missing.
-  std::string state_directory = "/run/hatchery";
+  std::string state_directory = kStateDirectory;
   /// cgroup below which the pool makes its own, relative to each hierarchy's mount; "" finds it:
   /// the own group when it is delegated, else the root of each hierarchy.
   std::string cgroup_parent = {};

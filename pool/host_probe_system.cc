@@ -152,7 +152,7 @@ HostFeature probe_governor() {
 HostFeature probe_run_space() {
   struct statvfs space = {};
   // Where the pool's default state directory is made.
-  std::string place = usable_state_directory(PoolConfig{}.state_directory);
+  std::string place = usable_state_directory(kStateDirectory);
   place.resize(place.rfind('/'));
   const int errnum = ::statvfs(place.c_str(), &space) == 0 ? 0 : errno;
   const std::uint64_t bytes = errnum == 0 ? space.f_bavail * space.f_frsize : 0;

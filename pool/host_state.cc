@@ -51,7 +51,7 @@ Result<void> make_directory(const std::string& path, mode_t mode) {
 std::string usable_state_directory(const std::string& configured) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): a library's user sets no environment meanwhile.
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (configured != PoolConfig{}.state_directory || runtime == nullptr || runtime[0] != '/' ||
+  if (configured != kStateDirectory || runtime == nullptr || runtime[0] != '/' ||
       ::access("/run", W_OK) == 0)
     return configured;
   return std::string(runtime) + "/hatchery";

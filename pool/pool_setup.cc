@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <future>
 #include <limits>
 #include <map>
 #include <utility>
@@ -78,6 +79,17 @@ Result<CompiledPolicy> compile_policy(const Profile& profile) {
   return compiled;
 }
 
+/// On a thread of its own: some 4 ms each, during which the host is looked at.
+Result<std::vector<CompiledPolicy>> compile_policies(const std::vector<Profile>& profiles) {
+  std::vector<CompiledPolicy> policies;
+  for (const Profile& profile : profiles) {
+    Result<CompiledPolicy> policy = compile_policy(profile);
+    if (!policy) return std::move(policy).error();
+    policies.push_back(*std::move(policy));
+  }
+  return policies;
+}
+
 /// Decides the type. Returns the first slot's exec context, which stands for all in whether it
 /// exists and what it may; "" for none.
 Result<std::string> choose_label(Profile& profile, const std::string& zygote_path) {
@@ -103,9 +115,9 @@ Result<void> check_privileges() {
 
 /// In a user namespace: the ids that it has, and a state directory that is the user's own.
 Result<void> adapt_to_user_namespace(PoolConfig& config) {
-  const PoolConfig defaults;
   config.state_directory = usable_state_directory(config.state_directory);
   if (has_all_ids()) return {};
+  const PoolConfig defaults;
   const IdRange ids = ids_for_slots(config.uid_base, config.uid_count);
   const bool chosen =
       config.uid_base != defaults.uid_base || config.uid_count != defaults.uid_count;
@@ -251,6 +263,7 @@ Result<PoolCommon> prepare_pool(PoolConfig config) {
   HATCHERY_TRY(config.validate());
   HATCHERY_TRY(config.check_files());
   HATCHERY_TRY(check_privileges());
+  auto compiling = std::async([&config] { return compile_policies(config.profiles); });
   HATCHERY_TRY(adapt_to_user_namespace(config));
   PoolCommon setup;
   if (config.cgroup == CgroupUse::kAuto) {
@@ -265,25 +278,26 @@ Result<PoolCommon> prepare_pool(PoolConfig config) {
     Result<std::string> label = choose_label(profile, setup.zygote_path);
     if (!label) return std::move(label).error();
     HATCHERY_TRY(check_controllers(profile.defaults, setup.cgroups, config.cgroup));
-    Result<CompiledPolicy> policy = compile_policy(profile);
-    if (!policy) return std::move(policy).error();
-    Result<UniqueFd> plan =
-        sealed_memfd("hatchery-slot-plan",
-                     encode_slot_plan(profile, *policy, overlay_directory(config.state_directory),
-                                      config.testing_without),
-                     MemfdUse::kShared);
-    if (!plan) return std::move(plan).error();
     Result<std::vector<std::uint32_t>> cpus = pin_cpus(profile, setup.cgroups);
     if (!cpus) return std::move(cpus).error();
     Result<std::vector<std::string>> io_max = io_max_lines(profile, setup.cgroups);
     if (!io_max) return std::move(io_max).error();
-    setup.profiles.push_back(
-        {*std::move(plan), *std::move(cpus), *std::move(io_max), *std::move(label)});
+    setup.profiles.push_back({UniqueFd(), *std::move(cpus), *std::move(io_max), *std::move(label)});
   }
   Result<HostState> host = HostState::open(config.state_directory, config.name, setup.cgroups,
                                            config.uid_base, config.uid_count);
   if (!host) return std::move(host).error();
   setup.host.emplace(*std::move(host));
+  Result<std::vector<CompiledPolicy>> policies = compiling.get();
+  if (!policies) return std::move(policies).error();
+  for (std::size_t i = 0; i < config.profiles.size(); ++i) {
+    const std::string bytes =
+        encode_slot_plan(config.profiles[i], (*policies)[i],
+                         overlay_directory(config.state_directory), config.testing_without);
+    Result<UniqueFd> plan = sealed_memfd("hatchery-slot-plan", bytes, MemfdUse::kShared);
+    if (!plan) return std::move(plan).error();
+    setup.profiles[i].slot_plan = *std::move(plan);
+  }
   setup.host_name = setup.cgroups.name();
   setup.cgroup_files = make_room_for_files(config);
   setup.files = std::make_unique<FileStore>(config.store_bytes_max);

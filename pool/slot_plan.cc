@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstring>
 #include <filesystem>
@@ -109,22 +110,30 @@ void add_etc(PlanWriter& writer, const Profile& profile) {
                protocol::kMountIsFile | protocol::kMountOptional);
 }
 
-/// An overlay shows one filesystem; what is mounted below it would be missing.
-bool has_mounts_below(const std::string& source) {
-  std::error_code error;
-  const std::string real = std::filesystem::canonical(source, error).string() + '/';
-  if (error) return false;
+using MountPoints = std::vector<std::string>;
+
+MountPoints mount_points() {
+  MountPoints points;
   std::ifstream mountinfo("/proc/self/mountinfo");
   for (std::string line; std::getline(mountinfo, line);) {
     std::istringstream fields(line);
     std::string skipped, point;
     fields >> skipped >> skipped >> skipped >> skipped >> point;
-    if (point.starts_with(real)) return true;
+    points.push_back(std::move(point));
   }
-  return false;
+  return points;
 }
 
-void add_bind(PlanWriter& writer, const BindMount& bind) {
+/// An overlay shows one filesystem; what is mounted below it would be missing.
+bool has_mounts_below(const std::string& source, const MountPoints& points) {
+  std::error_code error;
+  const std::string real = std::filesystem::canonical(source, error).string() + '/';
+  if (error) return false;
+  return std::any_of(points.begin(), points.end(),
+                     [&real](const std::string& point) { return point.starts_with(real); });
+}
+
+void add_bind(PlanWriter& writer, const BindMount& bind, const MountPoints& points) {
   struct stat status {};
   if (::lstat(bind.source.c_str(), &status) == 0 && S_ISLNK(status.st_mode) &&
       bind.source == bind.target) {
@@ -143,7 +152,7 @@ void add_bind(PlanWriter& writer, const BindMount& bind) {
   if (bind.writable) flags |= protocol::kMountWritable;
   if (!bind.executable) flags |= protocol::kMountNoExec;
   if (bind.optional) flags |= protocol::kMountOptional;
-  if (has_mounts_below(bind.source)) flags |= protocol::kMountShared;
+  if (has_mounts_below(bind.source, points)) flags |= protocol::kMountShared;
   writer.add(MountKind::kBind, bind.source, bind.target, flags);
 }
 
@@ -167,7 +176,8 @@ std::string encode_slot_plan(const Profile& profile, const CompiledPolicy& polic
   add_devices(writer);
   writer.add(MountKind::kFile, "", protocol::kMaskFile, protocol::kMountNoAccess);
   writer.add(MountKind::kDirectory, "", protocol::kMaskDirectory);
-  for (const BindMount& bind : profile.binds) add_bind(writer, bind);
+  const MountPoints points = mount_points();
+  for (const BindMount& bind : profile.binds) add_bind(writer, bind, points);
   writer.add(MountKind::kProc, "", "/proc");
   for (const std::string& path : profile.masked_paths) writer.add(MountKind::kMask, "", path);
   for (const char* path : {"/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"})
