@@ -168,7 +168,10 @@ Attack shares(std::string name, std::string does, const std::string& kind) {
               [](PoolConfig& config, JobSpec&) {
                 config.profiles.front().slots_min = config.profiles.front().slots_max = 2;
               },
-          .play = beside_holder};
+          .play = beside_holder,
+          // What an ordinary user's slots have counts for the user as well, who made the namespace
+          // above theirs (namespaces(7), "/proc/sys/user").
+          .needs = "host_root"};
 }
 
 std::vector<Attack> objects() {
@@ -197,8 +200,9 @@ std::vector<Attack> objects() {
        .answer = "memory limit",
        .layer = "memory of the job's cgroup",
        // Each watch makes the kernel look for memory: seconds of it.
-       .job = payload("crowd", {"watches", "30000"},
-                      {.cpu_time = seconds(60), .memory_bytes = 16 * kMiB}),
+       .job = payload(
+           "crowd", {"watches", "30000"},
+           {.cpu_time = seconds(300), .wall_time = seconds(600), .memory_bytes = 16 * kMiB}),
        .gets = Ends(Outcome::kMemoryLimit),
        .control = with(
            "the memory limit",

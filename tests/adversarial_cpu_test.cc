@@ -65,7 +65,8 @@ Attack burns(const std::string& name, std::string source, std::string does, JobS
 }
 
 Attack idles(std::string name, std::string source, std::string does, JobSpec job) {
-  job.limits.wall_time = milliseconds(50);
+  // An emulated machine takes 50 ms of CPU time for its start alone.
+  job.limits.wall_time = milliseconds(300);
   return {.name = std::move(name),
           .source = std::move(source),
           .does = std::move(does),
@@ -151,12 +152,12 @@ std::vector<Attack> burning() {
 
 std::vector<Attack> waiting() {
   return {
-      idles("SleepsForEver", "A2", "sleeps", payload("burn", {"nap", "200"})),
+      idles("SleepsForEver", "A2", "sleeps", payload("burn", {"nap", "1000"})),
       idles("StopsItself", "A10", "stops itself", payload("burn", {"stop"})),
       idles("StopsItsChild", "A10", "waits for a child that is stopped",
             payload("burn", {"stop-child"})),
       idles("WaitsForAVforkedChild", "C38", "sleeps in a vforked child, and can't be interrupted",
-            payload("burn", {"vfork", "200"})),
+            payload("burn", {"vfork", "1000"})),
   };
 }
 

@@ -87,7 +87,7 @@ static void ignore_all_signals(void) {
 static void stop_for_a_while(void) {
   const pid_t self = getpid();
   if (fork() == 0) {
-    nap(200);
+    nap(1000);
     kill(self, SIGCONT);
     _exit(0);
   }
@@ -101,7 +101,7 @@ static void stop_child_for_a_while(void) {
     _exit(0);
   }
   waitpid(child, NULL, WUNTRACED);
-  nap(200);
+  nap(1000);
   kill(child, SIGCONT);
   waitpid(child, NULL, 0);
 }
