@@ -12,6 +12,7 @@
 
 #include "core/cgroup.h"
 #include "core/user_namespace.h"
+#include "tests/selinux_fixture.h"
 
 namespace hatchery::testing {
 namespace {
@@ -116,6 +117,11 @@ JobSpec sh(const std::string& script, Limits limits) {
 
 void two_slots(PoolConfig& config, JobSpec&) {
   config.profiles.front().slots_min = config.profiles.front().slots_max = 2;
+}
+
+bool selinux_confines() {
+  static const bool confines = missing_feature("selinux").empty();
+  return confines;
 }
 
 PoolConfig config_beside(Pool& pool, const std::string& suffix) {
@@ -304,6 +310,8 @@ void AttackTest::control() {
     return;
   }
   config.testing_without = control.without;
+  // One layer more, off as well: what it denies is only logged.
+  if (selinux_confines()) config.profiles.front().selinux_type = kPermissiveType;
   JobSpec spec = attack_.job;
   if (control.change) control.change(config, spec);
   const Report report = play(std::move(spec));

@@ -296,7 +296,8 @@ HATCHERY_ATTACKS(Paths) {
        .answer = "the file is as it was",
        .layer = "the kernel (since 5.16.11)",
        .job = payload("paths", {"pipe"}),
-       .gets = Prints("treasure"),
+       // SELinux does not even let it read the file.
+       .gets = Prints(selinux_confines() ? "" : "treasure"),
        .control = no_control("a fix of the kernel can't be left out"),
        .prepare = bind_tool},
       {.name = "BlockDevice",
