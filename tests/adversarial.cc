@@ -237,12 +237,18 @@ std::string lines_that_differ(const std::string& before, const std::string& afte
 
 std::string differences(const std::map<std::string, std::string>& fresh,
                         const std::map<std::string, std::string>& now) {
+  // Categories are a slot's own, and name no job.
+  static const std::regex kCategories(":c[0-9]+,c[0-9]+");
+  const bool same_slot = fresh.at("(slot)") == now.at("(slot)");
+  const auto seen = [same_slot](const std::string& value) {
+    return same_slot ? value : std::regex_replace(value, kCategories, ":of the slot");
+  };
   std::string text;
   for (const auto& [name, value] : fresh) {
     const auto found = now.find(name);
     if (found == now.end())
       text += name + " is gone\n";
-    else if (found->second != value && !name.starts_with('('))
+    else if (seen(found->second) != seen(value) && !name.starts_with('('))
       text += name + ": " + lines_that_differ(value, found->second) + '\n';
   }
   for (const auto& [name, value] : now)

@@ -178,7 +178,8 @@ static long directory_leave(void) {
 static const char *directory_look(void) {
   struct stat status;
   stat("/w", &status);
-  return listxattr("/w", NULL, 0) > 0 || (status.st_mode & 0777) != 0755 ? "found" : "none";
+  const int marked = getxattr("/w", "user.answer", NULL, 0) >= 0;
+  return marked || (status.st_mode & 0777) != 0755 ? "found" : "none";
 }
 /// Files without a name move the numbers of those to come.
 static long numbers_leave(void) {
