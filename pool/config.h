@@ -147,6 +147,7 @@ struct SetupFault {
   bool operator==(const SetupFault&) const = default;
 };
 
+/// Default of PoolConfig::state_directory.
 inline constexpr const char* kStateDirectory = "/run/hatchery";
 
 struct PoolConfig {
