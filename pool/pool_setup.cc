@@ -35,25 +35,22 @@ constexpr std::size_t kSlotsOfLoopMin = 8;
 /// many files of control groups may stay open: of all slots, or, without room for that, a quarter
 /// of what slots that are ready leave; most is for jobs, should all slots have one at once.
 std::unique_ptr<CgroupFileBudget> make_room_for_files(const PoolConfig& config) {
-  const auto budget = [](std::int64_t count, bool all) {
-    return std::make_unique<CgroupFileBudget>(count, all);
-  };
   rlim_t slots = 0;
   for (const Profile& profile : config.profiles) slots += profile.slots_max;
   const rlim_t of_groups = kCgroupFilesOfSlot * slots;
   const rlim_t wanted = kFilesBesides + (kFilesOfReadySlot + kFilesOfJob) * slots + of_groups;
   rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) < 0) return budget(0, false);
+  if (::getrlimit(RLIMIT_NOFILE, &files) < 0) return std::make_unique<CgroupFileBudget>(0);
   const rlim_t hard = std::max(files.rlim_max, wanted);
   const rlimit enough{hard, hard};
   // Not counted: a slot that takes another's place has its files before those are closed.
   if (::setrlimit(RLIMIT_NOFILE, &enough) == 0)
-    return budget(std::numeric_limits<std::int64_t>::max(), true);
+    return std::make_unique<CgroupFileBudget>(std::numeric_limits<std::int64_t>::max(), true);
   files.rlim_cur = files.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &files);
   const rlim_t in_use = kFilesBesides + kFilesOfReadySlot * slots;
   const rlim_t left = files.rlim_max > in_use ? files.rlim_max - in_use : 0;
-  return budget(static_cast<std::int64_t>(left / 4), false);
+  return std::make_unique<CgroupFileBudget>(static_cast<std::int64_t>(left / 4));
 }
 
 Result<CompiledPolicy> compile_policy(const Profile& profile) {

@@ -164,10 +164,7 @@ Attack shares(std::string name, std::string does, const std::string& kind) {
           .gets = Prints(Not(StartsWith("0 "))),
           .control =
               without(protocol::kWithoutOwnCounts, "a count of its own", Prints(StartsWith("0 "))),
-          .prepare =
-              [](PoolConfig& config, JobSpec&) {
-                config.profiles.front().slots_min = config.profiles.front().slots_max = 2;
-              },
+          .prepare = two_slots,
           .play = beside_holder,
           // What an ordinary user's slots have counts for the user as well, who made the namespace
           // above theirs (namespaces(7), "/proc/sys/user").
