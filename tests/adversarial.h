@@ -67,8 +67,6 @@ JobSpec sh(const std::string& script, Limits limits = {});
 /// Why an attack has no control.
 inline constexpr const char* kNothingDenied = "nothing is denied; the invariants are the test";
 void two_slots(PoolConfig& config, JobSpec&);
-/// Whether SELinux confines jobs besides: it answers before most of the other protections, EACCES.
-bool selinux_confines();
 /// What a second pool beside this one may be made of.
 PoolConfig config_beside(Pool& pool, const std::string& suffix);
 /// After the job: how many processes the next one sees, itself not counted.

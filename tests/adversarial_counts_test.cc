@@ -197,9 +197,10 @@ std::vector<Attack> objects() {
        .answer = "memory limit",
        .layer = "memory of the job's cgroup",
        // Each watch makes the kernel look for memory: seconds of it.
-       .job = payload(
-           "crowd", {"watches", "30000"},
-           {.cpu_time = seconds(300), .wall_time = seconds(600), .memory_bytes = 16 * kMiB}),
+       .job = payload("crowd", {"watches", "30000"},
+                      {.cpu_time = seconds(30) * slowness(),
+                       .wall_time = seconds(60) * slowness(),
+                       .memory_bytes = 16 * kMiB}),
        .gets = Ends(Outcome::kMemoryLimit),
        .control = with(
            "the memory limit",

@@ -15,10 +15,10 @@ using protocol::kWithoutReset;
 using ::testing::AnyOf;
 using ::testing::Truly;
 
-/// Time is no limit here: an emulated machine takes a minute for some of these.
+/// Time is no limit here.
 Limits memory(std::uint64_t mib) {
-  return {.cpu_time = std::chrono::seconds(120),
-          .wall_time = std::chrono::seconds(240),
+  return {.cpu_time = std::chrono::seconds(30) * slowness(),
+          .wall_time = std::chrono::seconds(60) * slowness(),
           .memory_bytes = mib * kMiB};
 }
 

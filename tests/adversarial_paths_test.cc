@@ -296,8 +296,7 @@ HATCHERY_ATTACKS(Paths) {
        .answer = "the file is as it was",
        .layer = "the kernel (since 5.16.11)",
        .job = payload("paths", {"pipe"}),
-       // SELinux does not even let it read the file.
-       .gets = Prints(selinux_confines() ? "" : "treasure"),
+       .gets = Prints("treasure"),
        .control = no_control("a fix of the kernel can't be left out"),
        .prepare = bind_tool},
       {.name = "BlockDevice",

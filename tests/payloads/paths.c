@@ -78,7 +78,10 @@ int main(int argc, char **argv) {
     printf("%d\n", (int)geteuid());
     return 0;
   }
-  if (!strcmp(name, "pipe")) return dirty_pipe() < 0;
+  if (!strcmp(name, "pipe")) {
+    if (dirty_pipe() < 0) printf("%s\n", strerrorname_np(errno));
+    return 0;
+  }
   const int result = call(name, argc > 2 ? argv[2] : "", argc > 3 ? argv[3] : "");
   printf("%s\n", result < 0 ? strerrorname_np(errno) : "done");
   return 0;
