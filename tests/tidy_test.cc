@@ -109,7 +109,7 @@ TEST(Tidy, EachLibraryHasOneWrapper) {
       {"<selinux/", "workers/selinux_label.cc"},
       {"<boost/lockfree", "pool/submission_queue.h"},
       {"<prometheus", "pool/server/metrics.cc"},
-      {"<openssl", "pool/server/stored_files.cc"}};
+      {"<nettle", "pool/server/stored_files.cc"}};
   for (const SourceFile& file : source_files({"core", "workers", "pool", "bench", "tests"})) {
     for (const std::string& include : includes_of(file)) {
       for (const auto& [library, only] : wrapper) {

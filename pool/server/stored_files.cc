@@ -1,7 +1,7 @@
 #include "pool/server/stored_files.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
+#include <nettle/sha2.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -313,25 +313,21 @@ std::size_t StoredFiles::count() const {
 }
 
 struct ContentHash::State {
-  std::unique_ptr<EVP_MD_CTX, decltype(&::EVP_MD_CTX_free)> context{::EVP_MD_CTX_new(),
-                                                                    &::EVP_MD_CTX_free};
+  sha256_ctx context = {};
 };
 
-ContentHash::ContentHash() : state_(std::make_unique<State>()) {
-  HATCHERY_CHECK(state_->context != nullptr &&
-                 ::EVP_DigestInit_ex(state_->context.get(), ::EVP_sha256(), nullptr) == 1);
-}
+ContentHash::ContentHash() : state_(std::make_unique<State>()) { ::sha256_init(&state_->context); }
 ContentHash::~ContentHash() = default;
 
 void ContentHash::write(std::string_view bytes) {
-  HATCHERY_CHECK(::EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size()) == 1);
+  ::sha256_update(&state_->context, bytes.size(),
+                  reinterpret_cast<const std::uint8_t*>(bytes.data()));
 }
 
 std::string ContentHash::finish() {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  HATCHERY_CHECK(::EVP_DigestFinal_ex(state_->context.get(), digest.data(), &size) == 1);
-  return hexadecimal(digest.data(), size);
+  std::array<std::uint8_t, SHA256_DIGEST_SIZE> digest{};
+  ::sha256_digest(&state_->context, digest.size(), digest.data());
+  return hexadecimal(digest.data(), digest.size());
 }
 
 }  // namespace hatchery::server
