@@ -156,9 +156,9 @@ Result<SlotCgroup> SlotCgroup::create(const CgroupHost& host, const std::string&
           UniqueFd(::open((group + "/zygote").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
       if (!made.zygote_dir_.valid()) return errno_error(Step::kCreateCgroup, group, errno);
     } else {
-      UniqueFd procs(::open((group + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-      if (!procs.valid()) return errno_error(Step::kCreateCgroup, group, errno);
-      made.v1_procs_.push_back(std::move(procs));
+      UniqueFd tasks(::open((group + "/tasks").c_str(), O_WRONLY | O_CLOEXEC));
+      if (!tasks.valid()) return errno_error(Step::kCreateCgroup, group, errno);
+      made.v1_tasks_.push_back(std::move(tasks));
       made.open_knobs_v1(hierarchy, group);
     }
     made.directories_.push_back(group);
@@ -167,7 +167,7 @@ Result<SlotCgroup> SlotCgroup::create(const CgroupHost& host, const std::string&
 }
 
 void SlotCgroup::close_launch_files() noexcept {
-  v1_procs_.clear();
+  v1_tasks_.clear();
   zygote_dir_.reset();
   job_dir_.reset();
 }

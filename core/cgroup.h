@@ -116,10 +116,10 @@ class SlotCgroup {
   void watch_pressure();
 
   /// For the launcher, until close_launch_files(): v2 directories (−1 when there is no v2) and
-  /// cgroup.procs of each v1 hierarchy.
+  /// "tasks" of each v1 hierarchy.
   int zygote_dir_fd() const noexcept { return zygote_dir_.get(); }
   int job_dir_fd() const noexcept { return job_dir_.get(); }
-  const std::vector<UniqueFd>& v1_procs() const noexcept { return v1_procs_; }
+  const std::vector<UniqueFd>& v1_tasks() const noexcept { return v1_tasks_; }
   void close_launch_files() noexcept;
 
   /// After the first worker has parked: what the slot itself uses on v1 is no job's.
@@ -196,7 +196,7 @@ class SlotCgroup {
   std::string job_path_;                  // "" where the host has no v2.
   std::uint32_t owner_uid_ = 0;           // May fork into it.
   CgroupFileBudget* file_budget_ = nullptr;
-  std::vector<UniqueFd> v1_procs_;
+  std::vector<UniqueFd> v1_tasks_;
   UniqueFd zygote_dir_;
   UniqueFd job_dir_;
 

@@ -56,7 +56,7 @@ Error failure_error(const protocol::Failure& failure, const ProfileState& state)
   const Profile& profile = *state.profile;
   const std::string of_profile = "of profile " + quote(profile.name);
   const int index = is_of_a_mount(failure.step) ? failure.index : -1;
-  if (const auto mount = mount_texts(state.setup->slot_plan.get(), index)) {
+  if (const auto mount = mount_texts(state.setup->slot_plan.get()->get(), index)) {
     std::string object = quote(mount->target);
     if (!mount->source.empty()) object = quote(mount->source) + " on " + object;
     return errno_error(failure.step, object + " " + of_profile, failure.errnum,
@@ -226,13 +226,15 @@ void Loop::start_slot(std::size_t profile) {
   UniqueFd theirs;
   if (Result<void> prepared = prepare_slot(slot, message, theirs); !prepared)
     return slot_start_failed(slot, std::move(prepared).error());
-  std::vector<int> fds = {theirs.get(), state.setup->slot_plan.get()};
+  const Result<UniqueFd>& plan = state.setup->slot_plan.get();
+  if (!plan) return slot_start_failed(slot, plan.error());
+  std::vector<int> fds = {theirs.get(), plan->get()};
   if (slot.cgroup->job_dir_fd() >= 0) {
     message.has_v2 = 1;
     fds.insert(fds.end(), {slot.cgroup->zygote_dir_fd(), slot.cgroup->job_dir_fd()});
   }
-  message.v1_count = static_cast<std::uint32_t>(slot.cgroup->v1_procs().size());
-  for (const UniqueFd& procs : slot.cgroup->v1_procs()) fds.push_back(procs.get());
+  message.v1_count = static_cast<std::uint32_t>(slot.cgroup->v1_tasks().size());
+  for (const UniqueFd& tasks : slot.cgroup->v1_tasks()) fds.push_back(tasks.get());
   if (Result<void> sent = launcher_.send(message, fds); !sent)
     return slot_start_failed(slot, std::move(sent).error());
   ++starts_unanswered_;

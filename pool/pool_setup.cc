@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <future>
 #include <limits>
 #include <map>
 #include <utility>
@@ -76,15 +75,13 @@ Result<CompiledPolicy> compile_policy(const Profile& profile) {
   return compiled;
 }
 
-/// On a thread of its own: some 4 ms each, during which the host is looked at.
-Result<std::vector<CompiledPolicy>> compile_policies(const std::vector<Profile>& profiles) {
-  std::vector<CompiledPolicy> policies;
-  for (const Profile& profile : profiles) {
-    Result<CompiledPolicy> policy = compile_policy(profile);
-    if (!policy) return std::move(policy).error();
-    policies.push_back(*std::move(policy));
-  }
-  return policies;
+/// Takes some 7 ms, most of it for the filter.
+Result<UniqueFd> make_slot_plan(const Profile& profile, const std::string& overlays,
+                                std::uint32_t without) {
+  Result<CompiledPolicy> policy = compile_policy(profile);
+  if (!policy) return std::move(policy).error();
+  return sealed_memfd("hatchery-slot-plan", encode_slot_plan(profile, *policy, overlays, without),
+                      MemfdUse::kShared);
 }
 
 /// Decides the type. Returns the first slot's exec context, which stands for all in whether it
@@ -260,9 +257,12 @@ Result<PoolCommon> prepare_pool(PoolConfig config) {
   HATCHERY_TRY(config.validate());
   HATCHERY_TRY(config.check_files());
   HATCHERY_TRY(check_privileges());
-  auto compiling = std::async([&config] { return compile_policies(config.profiles); });
   HATCHERY_TRY(adapt_to_user_namespace(config));
   PoolCommon setup;
+  for (const Profile& profile : config.profiles)
+    setup.profiles.emplace_back().slot_plan =
+        std::async(std::launch::async, make_slot_plan, profile,
+                   overlay_directory(config.state_directory), config.testing_without);
   if (config.cgroup == CgroupUse::kAuto) {
     Result<CgroupHost> cgroups = CgroupHost::find(config.cgroup_parent);
     if (!cgroups) return std::move(cgroups).error();
@@ -271,7 +271,8 @@ Result<PoolCommon> prepare_pool(PoolConfig config) {
   Result<std::string> zygote = find_zygote(config.zygote_path);
   if (!zygote) return std::move(zygote).error();
   setup.zygote_path = *std::move(zygote);
-  for (Profile& profile : config.profiles) {
+  for (std::size_t i = 0; i < config.profiles.size(); ++i) {
+    Profile& profile = config.profiles[i];
     Result<std::string> label = choose_label(profile, setup.zygote_path);
     if (!label) return std::move(label).error();
     HATCHERY_TRY(check_controllers(profile.defaults, setup.cgroups, config.cgroup));
@@ -279,22 +280,14 @@ Result<PoolCommon> prepare_pool(PoolConfig config) {
     if (!cpus) return std::move(cpus).error();
     Result<std::vector<std::string>> io_max = io_max_lines(profile, setup.cgroups);
     if (!io_max) return std::move(io_max).error();
-    setup.profiles.push_back({UniqueFd(), *std::move(cpus), *std::move(io_max), *std::move(label)});
+    setup.profiles[i].pin_cpus = *std::move(cpus);
+    setup.profiles[i].io_max = *std::move(io_max);
+    setup.profiles[i].label = *std::move(label);
   }
   Result<HostState> host = HostState::open(config.state_directory, config.name, setup.cgroups,
                                            config.uid_base, config.uid_count);
   if (!host) return std::move(host).error();
   setup.host.emplace(*std::move(host));
-  Result<std::vector<CompiledPolicy>> policies = compiling.get();
-  if (!policies) return std::move(policies).error();
-  for (std::size_t i = 0; i < config.profiles.size(); ++i) {
-    const std::string bytes =
-        encode_slot_plan(config.profiles[i], (*policies)[i],
-                         overlay_directory(config.state_directory), config.testing_without);
-    Result<UniqueFd> plan = sealed_memfd("hatchery-slot-plan", bytes, MemfdUse::kShared);
-    if (!plan) return std::move(plan).error();
-    setup.profiles[i].slot_plan = *std::move(plan);
-  }
   setup.host_name = setup.cgroups.name();
   setup.cgroup_files = make_room_for_files(config);
   setup.files = std::make_unique<FileStore>(config.store_bytes_max);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,7 +20,8 @@ namespace hatchery {
 
 /// What all loops of a pool need for a profile.
 struct ProfileSetup {
-  UniqueFd slot_plan;
+  /// Made on a thread of its own, meanwhile: its first reader waits. Pool::create() fails with it.
+  std::shared_future<Result<UniqueFd>> slot_plan;
   std::vector<std::uint32_t> pin_cpus;  ///< That slots are pinned to; empty: they are not.
   std::vector<std::string> io_max;      ///< Lines for SlotCgroup::limit_io().
   /// The first slot's SELinux exec context, which stands for all in whether it exists and what it

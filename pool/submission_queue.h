@@ -15,7 +15,8 @@ namespace hatchery {
 template <typename T>
 class SubmissionQueue {
  public:
-  explicit SubmissionQueue(std::size_t count_max) : queue_(count_max + 1), count_max_(count_max) {}
+  /// Its nodes are made when first needed, and kept: thousands at once would take a millisecond.
+  explicit SubmissionQueue(std::size_t count_max) : queue_(1), count_max_(count_max) {}
   ~SubmissionQueue() {
     T* left = nullptr;
     HATCHERY_CHECK(!queue_.pop(left));

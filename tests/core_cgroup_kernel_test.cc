@@ -54,7 +54,7 @@ class SlotCgroupTest : public ::testing::Test {
     }
     ::close(fds[0]);
     go_fd = fds[1];
-    for (const UniqueFd& procs : slot->v1_procs()) EXPECT_GT(::dprintf(procs.get(), "%d", pid), 0);
+    for (const UniqueFd& tasks : slot->v1_tasks()) EXPECT_GT(::dprintf(tasks.get(), "%d", pid), 0);
     if (const CgroupHierarchy* v2 = host.v2()) {
       std::ofstream(v2->mount + v2->parent + "/hatchery/" + kPool + "/slot-0/job/cgroup.procs")
           << pid;

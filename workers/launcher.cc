@@ -28,7 +28,7 @@ struct StartFds {
   int plan = -1;
   int zygote_cgroup = -1;
   int job_cgroup = -1;
-  const int* v1_procs = nullptr;
+  const int* v1_tasks = nullptr;
 };
 
 class Launch {
@@ -44,7 +44,7 @@ class Launch {
   Failure clone_zygote() noexcept;
   long clone_as_owner(clone_args& args) const noexcept;
   Failure map_ids() const noexcept;
-  Failure join_v1() const noexcept;
+  Failure join_v1() noexcept;
   [[noreturn]] void become_zygote() noexcept;
   void close_bind_sources() const noexcept;
 
@@ -76,6 +76,7 @@ Failure Launch::map_plan() noexcept {
 }
 
 void Launch::become_zygote() noexcept {
+  context_.joined = join_v1();
   // High and few: what a worker inherits must leave the low numbers free.
   int keep = protocol::kPrivateFdBase;
   const auto move_up = [&keep](int fd) noexcept {
@@ -158,14 +159,12 @@ Failure Launch::map_ids() const noexcept {
   return kDone;
 }
 
-Failure Launch::join_v1() const noexcept {
-  char text[16];
-  const int size = ::snprintf(text, sizeof text, "%d", pid);
-  for (std::uint32_t i = 0; i < start_.v1_count; ++i) {
-    if (context_.setup.injected(Step::kSlotJoinCgroup) ||
-        ::write(fds_.v1_procs[i], text, static_cast<std::size_t>(size)) != size)
+/// By the zygote itself, as a thread: all other moves into a group wait for an RCU grace period, 3
+/// to 11 ms (cgroup_attach_lock(), since Linux 5.8).
+Failure Launch::join_v1() noexcept {
+  for (std::uint32_t i = 0; i < start_.v1_count; ++i)
+    if (context_.setup.injected(Step::kSlotJoinCgroup) || ::write(fds_.v1_tasks[i], "0", 1) != 1)
       return failed(Step::kSlotJoinCgroup, static_cast<int>(i));
-  }
   return kDone;
 }
 
@@ -184,7 +183,6 @@ Failure Launch::run() noexcept {
   if (failure.step == Step::kNone) failure = clone_zygote();
   close_bind_sources();
   if (failure.step == Step::kNone) failure = map_ids();
-  if (failure.step == Step::kNone) failure = join_v1();
   if (failure.step == Step::kNone && ::write(go_pipe_[1], "g", 1) != 1)
     failure = failed(Step::kSlotClone, 2);
   ::close(go_pipe_[0]);
@@ -203,7 +201,7 @@ bool sort_fds(const StartSlot& start, const int* fds, std::size_t count, StartFd
     named.zygote_cgroup = fds[2];
     named.job_cgroup = fds[3];
   }
-  named.v1_procs = fds + (wanted - start.v1_count);
+  named.v1_tasks = fds + (wanted - start.v1_count);
   return true;
 }
 

@@ -131,7 +131,7 @@ static_assert(sizeof(SlotPlan) == 96);
 // --------------------------------------------------------------------------------------
 
 /// Descriptors: zygote's socket, slot plan, then (has_v2) the zygote's and the job's v2 cgroup
-/// directory, then cgroup.procs of each v1 hierarchy.
+/// directory, then "tasks" of each v1 hierarchy.
 struct StartSlot {
   MessageKind kind = MessageKind::kStartSlot;
   std::uint32_t version = kProtocolVersion;

@@ -82,7 +82,9 @@ int make_directories(int root_fd, const char* path) noexcept {
 int open_parent(int root_fd, const char* path, const char** name) noexcept {
   char parent[4096];
   *name = split_path(path, parent);
-  if (*name == nullptr || (parent[0] != '\0' && make_directories(root_fd, parent) < 0)) return -1;
+  if (*name == nullptr) return -1;
+  const int found = open_in_root(root_fd, parent, O_PATH | O_DIRECTORY);
+  if (found >= 0 || errno != ENOENT || make_directories(root_fd, parent) < 0) return found;
   return open_in_root(root_fd, parent, O_PATH | O_DIRECTORY);
 }
 
@@ -111,9 +113,8 @@ int make_symlink(int root_fd, const char* path, const char* text) noexcept {
   return made < 0 && errno != EEXIST ? -1 : 0;
 }
 
-/// Attaches the detached mount `tree_fd` on `path` below the root.
-int attach(int root_fd, int tree_fd, const char* path) noexcept {
-  const int target_fd = open_in_root(root_fd, path, O_PATH);
+/// Attaches the detached mount `tree_fd` on `target_fd`, and closes that.
+int attach_on(int target_fd, int tree_fd) noexcept {
   if (target_fd < 0) return -1;
   const int moved =
       ::move_mount(tree_fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
@@ -121,6 +122,11 @@ int attach(int root_fd, int tree_fd, const char* path) noexcept {
   ::close(target_fd);
   errno = saved_errno;
   return moved;
+}
+
+/// On `path` below the root.
+int attach(int root_fd, int tree_fd, const char* path) noexcept {
+  return attach_on(open_in_root(root_fd, path, O_PATH), tree_fd);
 }
 
 int restrict_mount(int tree_fd, std::uint64_t attributes, unsigned flags) noexcept {
@@ -207,16 +213,15 @@ Failure mount_bind(SlotSetup& setup, int root_fd, std::uint32_t index) noexcept 
   }
   const char* target = setup.text(op.target);
   const bool is_file = (op.flags & protocol::kMountIsFile) != 0;
-  const int found = open_in_root(root_fd, target, O_PATH);
-  if (found >= 0) {
-    ::close(found);
-  } else if ((is_file ? make_file(root_fd, target, nullptr, 0)
-                      : make_directories(root_fd, target)) < 0) {
-    return failed(Step::kSlotMakeMountPoint, at);
+  int target_fd = open_in_root(root_fd, target, O_PATH);
+  if (target_fd < 0) {
+    if ((is_file ? make_file(root_fd, target, nullptr, 0) : make_directories(root_fd, target)) < 0)
+      return failed(Step::kSlotMakeMountPoint, at);
+    target_fd = open_in_root(root_fd, target, O_PATH);
   }
   const bool device = (op.flags & protocol::kMountDevice) != 0;
   const Step step = device ? Step::kSlotMakeDevice : Step::kSlotBind;
-  if (setup.injected(step) || attach(root_fd, tree_fd, target) < 0) return failed(step, at);
+  if (setup.injected(step) || attach_on(target_fd, tree_fd) < 0) return failed(step, at);
   ::close(tree_fd);
   setup.bind_fds[index] = -1;
   return kDone;
@@ -264,12 +269,10 @@ Failure mask(const SlotSetup& setup, int root_fd, std::uint32_t index) noexcept 
   if (setup.without(protocol::kWithoutMasks)) return kDone;
   const char* target = setup.text(setup.mounts()[index].target);
   const auto at = static_cast<int>(index);
-  const int found = open_in_root(root_fd, target, O_PATH);
-  if (found < 0) return errno == ENOENT ? kDone : failed(Step::kSlotMaskPath, at);
+  const int target_fd = open_in_root(root_fd, target, O_PATH);
+  if (target_fd < 0) return errno == ENOENT ? kDone : failed(Step::kSlotMaskPath, at);
   struct stat status {};
-  const int described = ::fstat(found, &status);
-  ::close(found);
-  if (described < 0) return failed(Step::kSlotMaskPath, at);
+  if (::fstat(target_fd, &status) < 0) return failed(Step::kSlotMaskPath, at);
   // Of the slot's own root, not a filesystem each: every memory cgroup of the host has a word for
   // every mounted filesystem (shrinker_info), which is most of what a slot costs among thousands.
   const bool directory = S_ISDIR(status.st_mode);
@@ -285,7 +288,7 @@ Failure mask(const SlotSetup& setup, int root_fd, std::uint32_t index) noexcept 
                      0) < 0)
     return failed(Step::kSlotMaskPath, at);
   ::close(masked_fd);
-  if (setup.injected(Step::kSlotMaskPath) || attach(root_fd, cover_fd, target) < 0)
+  if (setup.injected(Step::kSlotMaskPath) || attach_on(target_fd, cover_fd) < 0)
     return failed(Step::kSlotMaskPath, at);
   ::close(cover_fd);
   return kDone;
@@ -297,18 +300,17 @@ Failure make_read_only(const SlotSetup& setup, int root_fd, std::uint32_t index)
   const MountOp& op = setup.mounts()[index];
   const char* target = setup.text(op.target);
   const auto at = static_cast<int>(index);
-  const int found = open_in_root(root_fd, target, O_PATH);
-  if (found < 0) return errno == ENOENT ? kDone : failed(Step::kSlotBindReadOnly, at);
+  const int target_fd = open_in_root(root_fd, target, O_PATH);
+  if (target_fd < 0) return errno == ENOENT ? kDone : failed(Step::kSlotBindReadOnly, at);
   if (op.kind == MountKind::kSeal) {
-    const int sealed = restrict_mount(found, MOUNT_ATTR_RDONLY, 0);
-    ::close(found);
+    const int sealed = restrict_mount(target_fd, MOUNT_ATTR_RDONLY, 0);
+    ::close(target_fd);
     return sealed < 0 ? failed(Step::kSlotBindReadOnly, at) : kDone;
   }
-  const int tree_fd =
-      ::open_tree(found, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
-  ::close(found);
+  const int tree_fd = ::open_tree(
+      target_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
   if (tree_fd < 0 || restrict_mount(tree_fd, MOUNT_ATTR_RDONLY, AT_RECURSIVE) < 0 ||
-      attach(root_fd, tree_fd, target) < 0)
+      attach_on(target_fd, tree_fd) < 0)
     return failed(Step::kSlotBindReadOnly, at);
   ::close(tree_fd);
   return kDone;

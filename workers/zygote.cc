@@ -323,6 +323,7 @@ void Zygote::await_reset_message(bool plan_unread) noexcept {
 }
 
 void Zygote::run() noexcept {
+  require(context_.joined);
   require(become_root());
   go_home();
   require(build_slot(setup_));

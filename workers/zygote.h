@@ -14,8 +14,10 @@ struct ZygoteContext {
   /// the zygote's v1 groups at birth.
   int job_cgroup_fd = -1;
   int home_cpu = -1;  ///< protocol::StartSlot
-  /// End of file: the launcher has mapped ids and joined cgroups, one byte says that it succeeded.
+  /// End of file: the launcher has mapped ids, one byte says that it succeeded.
   int go_fd = -1;
+  /// How joining the v1 groups went, before anything else.
+  protocol::Failure joined;
 };
 
 /// Never returns: exits when the pool closes the socket, or after a SetupFailed.
