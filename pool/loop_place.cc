@@ -194,6 +194,8 @@ Result<void> Loop::wire(const Slot& slot, Job& job, std::vector<UniqueFd>& fds) 
     Result<UniqueFd> opened = open_stream(slot, job, entry.target, stream);
     if (!opened) return std::move(opened).error();
     entry.source = static_cast<std::int32_t>(fds.size());
+    if (std::holds_alternative<CollectorStream>(stream))
+      job.collectors.back()->sent_at = fds.size();
     fds.push_back(*std::move(opened));
   }
   store_fd_entries(job.plan);
@@ -230,8 +232,11 @@ void Loop::hand_over(Slot& slot, Job& job) {
   slot.apply(SlotEvent::kHandedOver);
   ++running_;
   job.handed_over = true;
-  for (const auto& collector : job.collectors)
-    if (collector->pipe.valid()) listen_to_collector(slot, job, *collector);
+  for (const auto& collector : job.collectors) {
+    if (!collector->pipe.valid()) continue;
+    collector->write_end = std::move(fds[collector->sent_at]);
+    listen_to_collector(slot, job, *collector);
+  }
   if (job.listener.valid()) {
     job.notified = std::make_unique<Completion>([this, &slot, &job](int result) {
       if (result > 0 && (result & POLLIN) != 0 && slot.job == &job) on_forbidden(slot, job);

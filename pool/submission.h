@@ -35,9 +35,13 @@ struct Collector {
   int fd = -1;  ///< The descriptor's number in the job.
   std::string name;
   std::uint64_t bytes_max = 0;
-  UniqueFd pipe;          ///< Read end, non-blocking.
-  UniqueFd file;          ///< Instead of the pipe: what the job writes to, open for reading.
-  bool discards = false;  ///< What is beyond the cap; else it kills.
+  UniqueFd pipe;  ///< Read end, non-blocking.
+  /// Held while the job runs: its end says that no more will come, and each pipe that ends besides
+  /// would wake the loop once more, while the job is still on its way out.
+  UniqueFd write_end;
+  std::size_t sent_at = 0;  ///< Place of the write end among what goes to the worker.
+  UniqueFd file;            ///< Instead of the pipe: what the job writes to, open for reading.
+  bool discards = false;    ///< What is beyond the cap; else it kills.
   std::string bytes = {};
   bool overflown = false;
   bool no_memory = false;  ///< The pool had none for what came.

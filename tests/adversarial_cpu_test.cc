@@ -2,6 +2,7 @@
 #include <sched.h>
 
 #include "tests/adversarial.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 namespace {
@@ -222,7 +223,7 @@ std::vector<Attack> clocks() {
        .answer = "accepted: the neighbours' time is not its own",
        .layer = "CPU time of the job's cgroup",
        .job = payload("burn", {"burn", "50"},
-                      {.cpu_time = milliseconds(150), .wall_time = seconds(60)}),
+                      {.cpu_time = milliseconds(150) * slowness(), .wall_time = seconds(60)}),
        .gets = Ends(Outcome::kAccepted),
        .control = with(
            "CPU time as the measure: wall time is",

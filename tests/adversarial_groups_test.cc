@@ -2,6 +2,7 @@
 #include <csignal>
 
 #include "tests/adversarial_host.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 namespace {
@@ -38,7 +39,8 @@ Attack group(const std::string& name, const std::string& source, const std::stri
           .does = does,
           .answer = answer,
           .layer = "each job's own limits",
-          .job = sh(script, {.cpu_time = milliseconds(200), .wall_time = milliseconds(300)}),
+          .job = sh(script,
+                    {.cpu_time = milliseconds(200) * slowness(), .wall_time = milliseconds(300)}),
           .gets = std::move(gets),
           .control = no_control(why),
           .prepare = two_slots,
