@@ -68,9 +68,10 @@ std::string targets_text(const std::vector<Target>& targets) {
       text += fmt::format("  {:<8}{:<78}{:>14}\n", "-", target.what, allowed);
       continue;
     }
-    text += fmt::format("  {:<8}{:<78}{:>14}  {} ({} to {})\n", target.met() ? "met" : "MISSED",
+    text += fmt::format("  {:<8}{:<78}{:>14}  {} ({} to {}){}\n", target.met() ? "met" : "MISSED",
                         target.what, allowed, number(target.measured->value),
-                        number(target.measured->low), number(target.measured->high));
+                        number(target.measured->low), number(target.measured->high),
+                        target.floor ? ", without a sandbox " + number(target.floor->value) : "");
   }
   return text;
 }

@@ -108,6 +108,18 @@ TEST(BenchTargets, AreMetOrMissedByWhatWasMeasured) {
   }
 }
 
+TEST(BenchTargets, TellWhatTheSameTakesWithoutASandbox) {
+  Results results;
+  results.add(latency_row(1.4));
+  Row bare = latency_row(0.9);
+  bare.way = "fork_server";
+  results.add(std::move(bare));
+  const Target p50 = targets_of(results, 2).front();
+  ASSERT_TRUE(p50.floor.has_value());
+  EXPECT_EQ(p50.floor->value, 0.9);
+  EXPECT_THAT(targets_text({p50}), ::testing::HasSubstr("without a sandbox 0.9"));
+}
+
 TEST(BenchTargets, WithoutAFigureAreNeitherMetNorMissed) {
   const Results nothing;
   for (const Target& target : targets_of(nothing, 2)) EXPECT_FALSE(target.measured.has_value());
