@@ -107,6 +107,7 @@ class Loop {
   Result<void> place_slot(Slot& slot);
   Result<void> prepare_slot(Slot& slot, protocol::StartSlot& message, UniqueFd& theirs);
   void slot_start_failed(Slot& slot, Error error);
+  Error failure_error(const Slot& slot, const protocol::Failure& failure) const;
   void listen_to_slot(Slot& slot);
   void on_slot_message(Slot& slot, int result);
   void on_parked(Slot& slot, const protocol::Parked& parked, std::vector<UniqueFd> fds);

@@ -119,10 +119,9 @@ void Loop::listen_to_collector(Slot& slot, Job& job, Collector& collector) {
   if (!collector.readable)
     collector.readable = std::make_unique<Completion>([this, &slot, &job, &collector](int result) {
       // After the job's end the rest is read at once; then this is only the echo of a cancel.
-      if (result == -ECANCELED || slot.job != &job || collector.at_end) return;
+      if (result == -ECANCELED || slot.job != &job) return;
       drain_collector(&slot, job, collector);
-      if (!collector.at_end && (!collector.overflown || collector.discards))
-        listen_to_collector(slot, job, collector);
+      if (!collector.overflown || collector.discards) listen_to_collector(slot, job, collector);
     });
   ring_->poll(*collector.readable, collector.pipe.get(), POLLIN);
 }
@@ -131,15 +130,12 @@ void Loop::drain_collector(Slot* slot, Job& job, Collector& collector) {
   char part[65536];
   // While the job runs, a bound on one visit keeps other jobs alive beside a flood. Of reads, not
   // of bytes: a pipe in packet mode (O_DIRECT) gives one byte a read if the job likes.
-  for (int reads = 0; !collector.at_end && (slot == nullptr || reads < kDrainReadsMax); ++reads) {
+  for (int reads = 0; slot == nullptr || reads < kDrainReadsMax; ++reads) {
     const ssize_t got = ::read(collector.pipe.get(), part, sizeof part);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return;  // Empty for now.
-    HATCHERY_CHECK(got >= 0);
-    if (got == 0) {
-      collector.at_end = true;
-      return;
-    }
+    // Nothing is an empty packet, not the end: the write end is held.
+    HATCHERY_CHECK(got >= 0 && collector.write_end.valid());
     const std::uint64_t room = collector.bytes_max - collector.bytes.size();
     const std::uint64_t kept = std::min<std::uint64_t>(room, static_cast<std::uint64_t>(got));
     collector.no_memory = !try_append(collector.bytes, {part, static_cast<std::size_t>(kept)});
@@ -226,6 +222,7 @@ void Loop::collect(Slot& slot, Job& job) {
       quick &= measure_stream_file(*collector) <= kQuickReadBytes;
     else if (!collector->overflown)
       drain_collector(nullptr, job, *collector);
+    collector->write_end.reset();
   }
   if (job.notified) ring_->cancel(*job.notified);
   decide_outcome(job, slot.failure);

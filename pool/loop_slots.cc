@@ -52,11 +52,13 @@ bool is_of_a_mount(Step step) {
          step == Step::kSlotOwnInodes;
 }
 
-Error failure_error(const protocol::Failure& failure, const ProfileState& state) {
-  const Profile& profile = *state.profile;
+}  // namespace
+
+Error Loop::failure_error(const Slot& slot, const protocol::Failure& failure) const {
+  const Profile& profile = *profiles_[slot.profile].profile;
   const std::string of_profile = "of profile " + quote(profile.name);
   const int index = is_of_a_mount(failure.step) ? failure.index : -1;
-  if (const auto mount = mount_texts(state.setup->slot_plan.get()->get(), index)) {
+  if (const auto mount = mount_texts(common_.slot_plans.get()[slot.profile]->get(), index)) {
     std::string object = quote(mount->target);
     if (!mount->source.empty()) object = quote(mount->source) + " on " + object;
     return errno_error(failure.step, object + " " + of_profile, failure.errnum,
@@ -71,8 +73,6 @@ Error failure_error(const protocol::Failure& failure, const ProfileState& state)
     object = quote(profile.root_directory) + " " + object;
   return errno_error(failure.step, object, failure.errnum, remedy);
 }
-
-}  // namespace
 
 Result<void> Loop::start_launcher() {
   Result<LauncherLink> launcher = LauncherLink::start(common_.zygote_path);
@@ -120,7 +120,7 @@ void Loop::on_launcher_message(int result) {
     slot.start_answered = true;
     const protocol::Failure& failure = message->body.failure;
     if (failure.step != Step::kNone) {
-      slot_start_failed(slot, failure_error(failure, profiles_[slot.profile]));
+      slot_start_failed(slot, failure_error(slot, failure));
     } else {
       slot.zygote_pidfd = std::move(message->pidfd);
       if (slot.state == SlotState::kDead) send_signal(slot.zygote_pidfd.get(), SIGKILL);
@@ -226,7 +226,7 @@ void Loop::start_slot(std::size_t profile) {
   UniqueFd theirs;
   if (Result<void> prepared = prepare_slot(slot, message, theirs); !prepared)
     return slot_start_failed(slot, std::move(prepared).error());
-  const Result<UniqueFd>& plan = state.setup->slot_plan.get();
+  const Result<UniqueFd>& plan = common_.slot_plans.get()[profile];
   if (!plan) return slot_start_failed(slot, plan.error());
   std::vector<int> fds = {theirs.get(), plan->get()};
   if (slot.cgroup->job_dir_fd() >= 0) {
@@ -263,7 +263,7 @@ void Loop::on_slot_message(Slot& slot, int result) {
   } else if (const auto* ended = std::get_if<protocol::Ended>(&message.body)) {
     on_ended(slot, *ended);
   } else if (const auto* failed = std::get_if<protocol::SetupFailed>(&message.body)) {
-    lose(slot, failure_error(failed->failure, profiles_[slot.profile]));
+    lose(slot, failure_error(slot, failed->failure));
   } else {
     lose(slot, Error{.step = Step::kReceiveMessage,
                      .object = "from the zygote of slot " + std::to_string(slot.number),

@@ -108,8 +108,8 @@ class Pool::Impl {
   Result<void> start() {
     for (const auto& loop : loops) loop->start();
     Result<void> all;
-    for (const ProfileSetup& profile : common.profiles)
-      if (const Result<UniqueFd>& plan = profile.slot_plan.get(); !plan && all) all = plan.error();
+    for (const Result<UniqueFd>& plan : common.slot_plans.get())
+      if (!plan && all) all = plan.error();
     for (const auto& loop : loops)
       if (Result<void> started = loop->started(); !started && all) all = std::move(started);
     return all;

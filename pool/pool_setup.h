@@ -20,8 +20,6 @@ namespace hatchery {
 
 /// What all loops of a pool need for a profile.
 struct ProfileSetup {
-  /// Made on a thread of its own, meanwhile: its first reader waits. Pool::create() fails with it.
-  std::shared_future<Result<UniqueFd>> slot_plan;
   std::vector<std::uint32_t> pin_cpus;  ///< That slots are pinned to; empty: they are not.
   std::vector<std::string> io_max;      ///< Lines for SlotCgroup::limit_io().
   /// The first slot's SELinux exec context, which stands for all in whether it exists and what it
@@ -43,6 +41,9 @@ struct PoolCommon {
   std::string host_name;  ///< CgroupHost::name().
   std::string zygote_path;
   std::vector<ProfileSetup> profiles;
+  /// One a profile, made on a thread of their own meanwhile: the first reader waits. With an error
+  /// in one Pool::create() fails.
+  std::shared_future<std::vector<Result<UniqueFd>>> slot_plans;
   std::vector<LoopShare> shares;
   std::unique_ptr<CgroupFileBudget> cgroup_files;
   std::optional<HostState> host;

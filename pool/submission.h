@@ -45,7 +45,6 @@ struct Collector {
   std::string bytes = {};
   bool overflown = false;
   bool no_memory = false;  ///< The pool had none for what came.
-  bool at_end = false;
   std::unique_ptr<Completion> readable = {};
 };
 

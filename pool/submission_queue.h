@@ -5,6 +5,7 @@
 #include <atomic>
 #include <boost/lockfree/queue.hpp>
 #include <cstddef>
+#include <new>
 
 #include "core/check.h"
 
@@ -23,11 +24,16 @@ class SubmissionQueue {
   }
 
   // Any thread.
-  /// False when full: the caller keeps `item`.
+  /// False when full, or without memory for it: the caller keeps `item`.
   bool push(T* item) {
     if (!reserve()) return false;
-    HATCHERY_CHECK(queue_.push(item));
-    return true;
+    try {
+      HATCHERY_CHECK(queue_.push(item));
+      return true;
+    } catch (const std::bad_alloc&) {
+      release(1);
+      return false;
+    }
   }
   /// Null when empty.
   T* pop() {

@@ -116,6 +116,8 @@ Failure Zygote::become_root() const noexcept {
   char go = 0;
   if (::read(context_.go_fd, &go, 1) != 1) ::_exit(1);  // The launcher has reported why.
   ::close(context_.go_fd);
+  // Not before: the launcher is at work on this process until then.
+  if (context_.joined.step != Step::kNone) return context_.joined;
   if (setup_.injected(Step::kSlotBecomeRoot) || ::syscall(SYS_setresgid, 0, 0, 0) < 0 ||
       ::syscall(SYS_setresuid, 0, 0, 0) < 0 || ::syscall(SYS_setgroups, 0, nullptr) < 0)
     return failed(Step::kSlotBecomeRoot);
@@ -323,7 +325,6 @@ void Zygote::await_reset_message(bool plan_unread) noexcept {
 }
 
 void Zygote::run() noexcept {
-  require(context_.joined);
   require(become_root());
   go_home();
   require(build_slot(setup_));
