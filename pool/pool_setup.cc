@@ -87,6 +87,7 @@ Result<UniqueFd> make_slot_plan(const Profile& profile, const std::string& overl
 std::vector<Result<UniqueFd>> make_slot_plans(const std::vector<Profile>& profiles,
                                               const std::string& overlays, std::uint32_t without) {
   std::vector<Result<UniqueFd>> plans;
+  plans.reserve(profiles.size());
   for (const Profile& profile : profiles)
     plans.push_back(make_slot_plan(profile, overlays, without));
   return plans;

@@ -472,8 +472,12 @@ TEST_F(PoolGroups, TwoJobsTalkThroughTheirPipes) {
 TEST_F(PoolGroups, TheReportsSayWhichEndedFirst) {
   for (const bool first : {true, false}) {
     const std::string waits = "cat >/dev/null";  // Until the other end is closed by its end.
-    const std::vector<Report> reports =
-        run_group({piped(first ? ":" : waits, 1, 0), piped(first ? waits : ":", 0, 1)});
+    std::vector<JobSpec> specs = {piped(first ? ":" : waits, 1, 0),
+                                  piped(first ? waits : ":", 0, 1)};
+    // Else the other could have ended, too, before the pool hears of the first.
+    for (JobSpec& spec : specs)
+      for (const int fd : {0, 1}) std::get<PipeStream>(spec.fds[fd]).held = true;
+    const std::vector<Report> reports = run_group(std::move(specs));
     ASSERT_EQ(reports.size(), 2U);
     EXPECT_EQ(reports[first ? 0 : 1].end_order, 0U);
     EXPECT_EQ(reports[first ? 1 : 0].end_order, 1U);
