@@ -180,7 +180,10 @@ ReportMatcher Prints(::testing::Matcher<const std::string&> text) {
 }
 
 Control without(std::uint32_t protections, std::string off, ReportMatcher gets) {
-  return {.off = std::move(off), .without = protections, .gets = std::move(gets)};
+  Control control{.off = std::move(off), .without = protections, .gets = std::move(gets)};
+  // A second layer: with a group of its own for each job, the last one's is emptied and removed.
+  if ((protections & protocol::kWithoutKillAll) != 0) control.needs = "job_group_kept";
+  return control;
 }
 
 Control with(std::string off, std::function<void(PoolConfig&, JobSpec&)> change,
@@ -332,6 +335,7 @@ void AttackTest::control() {
     EXPECT_FALSE(control.impossible.empty()) << "neither a control nor the reason for none";
     return;
   }
+  if (!control.needs.empty()) HATCHERY_REQUIRE_FEATURE(control.needs);
   config.testing_without = control.without;
   // One layer more, off as well: what it denies is only logged.
   if (selinux_confines()) config.profiles.front().selinux_type = kPermissiveType;

@@ -26,6 +26,8 @@ struct Control {
   /// Whatever else must change: the profile, a limit of the job.
   std::function<void(PoolConfig&, JobSpec&)> change = {};
   ReportMatcher gets = ::testing::_;
+  /// Feature of the host without which the control can't come out otherwise; "" for none.
+  std::string needs = {};
   /// Why there can be no control.
   std::string impossible = {};
 };

@@ -38,7 +38,7 @@ Control with_memory(std::uint64_t mib, ReportMatcher gets) {
 
 /// Takes more of one kind than its 16 MiB, and less than 192.
 Attack hoards(std::string name, std::string source, std::string does, std::vector<std::string> args,
-              std::uint64_t mib = 16) {
+              std::uint64_t mib = 16, std::string needs = "") {
   return {.name = std::move(name),
           .source = std::move(source),
           .does = std::move(does),
@@ -50,7 +50,8 @@ Attack hoards(std::string name, std::string source, std::string does, std::vecto
           .control = with_memory(192, Ends(Outcome::kAccepted)),
           // What the kernel gives back late, such as page tables and segments, can't be the next
           // job's: then the slot is replaced.
-          .may_cost_the_slot = true};
+          .may_cost_the_slot = true,
+          .needs = std::move(needs)};
 }
 
 std::vector<Attack> kinds() {
@@ -78,7 +79,7 @@ std::vector<Attack> kinds() {
              {"tables", "24"}),
       hoards("MemoryAreas", "own", "splits a mapping into 60,000", {"areas", "60000"}, 8),
       hoards("ExtendedAttributes", "own", "writes 32 MiB of extended attributes",
-             {"attributes", "32"}),
+             {"attributes", "32"}, 16, "tmpfs_xattr"),
       hoards("Inodes", "own", "makes 40,000 empty files", {"files", "40000"}),
   };
   // At the limit the kernel looks for memory before each: on an emulated machine for minutes.
@@ -162,8 +163,10 @@ std::vector<Attack> figures() {
        .gets = Both(Ends(Outcome::kAccepted), PeakBelow(12 * kMiB),
                     Truly([](const Report& report) { return report.slot == 0; })),
        // What is left then is found, and costs the slot.
-       .control = without(kWithoutReset, "reset",
-                          Truly([](const Report& report) { return report.slot != 0; })),
+       .control = {.off = "reset",
+                   .without = kWithoutReset,
+                   .gets = Truly([](const Report& report) { return report.slot != 0; }),
+                   .needs = "job_group_kept"},
        .play =
            [](Pool& pool, JobSpec spec) {
              auto first = pool.submit(payload("hoard", {"file", "12", "/tmp/file"}, memory(64)));

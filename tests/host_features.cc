@@ -1,12 +1,15 @@
 #include "tests/host_features.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -15,6 +18,7 @@
 
 #include "core/cgroup.h"
 #include "core/check.h"
+#include "core/fd.h"
 #include "core/user_namespace.h"
 #include "pool/host_probe.h"
 
@@ -139,6 +143,22 @@ std::string missing_freezer_v1() {
   return ::access(kFreezerV1, W_OK) == 0 ? "" : "no freezer of cgroup v1 here";
 }
 
+/// A slot's job group is the same for all its jobs: its memory peak can be reset.
+std::string missing_kept_job_group() {
+  if (!missing_v2().empty()) return "";
+  const HostFeature* peak = find_feature(probed(), "memory.peak");
+  return peak != nullptr && peak->value.find("can be reset") != std::string::npos
+             ? ""
+             : "memory.peak can't be reset: each job has a control group of its own";
+}
+
+/// Extended attributes that an ordinary user may set: since Linux 6.6, CONFIG_TMPFS_XATTR.
+std::string missing_tmpfs_xattr() {
+  const UniqueFd file(::memfd_create("xattr", MFD_CLOEXEC));
+  if (file.valid() && ::fsetxattr(file.get(), "user.hatchery", "x", 1, 0) == 0) return "";
+  return std::string("tmpfs takes no user attributes: ") + std::strerror(errno);
+}
+
 /// Of control groups: those of v2 have it. With psi=0 the files are there and can't be opened.
 std::string missing_psi() {
   const Result<CgroupHost> host = CgroupHost::find();
@@ -158,6 +178,8 @@ std::string missing_feature(const std::string& feature) {
   if (feature == "cgroup_v1") return missing_v1();
   if (feature == "cgroup_v2") return missing_v2();
   if (feature == "psi") return missing_psi();
+  if (feature == "job_group_kept") return missing_kept_job_group();
+  if (feature == "tmpfs_xattr") return missing_tmpfs_xattr();
   if (feature == "freezer_v1") return missing_freezer_v1();
   for (const Program& program : kPrograms) {
     if (program.name != feature) continue;

@@ -36,7 +36,7 @@ static long ring_setup(void) { return syscall(SYS_io_uring_setup, 1, room); }
 static long ring_enter(void) { return syscall(SYS_io_uring_enter, -1, 0, 0, 0, 0, 0); }
 static long ring_register(void) { return syscall(SYS_io_uring_register, -1, 0, 0, 0); }
 static long aio_setup(void) { return syscall(SYS_io_setup, 1, NULL); }
-static long bpf(void) { return syscall(SYS_bpf, 0, room, sizeof room); }
+static long bpf(void) { return syscall(SYS_bpf, 7, room, sizeof room); }
 static long perf(void) { return syscall(SYS_perf_event_open, room, 0, -1, -1, 1L << 20); }
 static long fault_handler(void) { return syscall(SYS_userfaultfd, 1); }
 static long keyring(void) { return syscall(SYS_keyctl, 0, -2, 1); }
