@@ -17,8 +17,12 @@
 namespace hatchery {
 namespace {
 
-/// What the kernel charges ahead of use, 64 pages a CPU (MEMCG_CHARGE_BATCH), and its own objects.
-constexpr std::uint64_t kNotWorthReclaiming = 1ULL << 20;
+/// Its own objects of a job that just ended, which the kernel frees some RCU grace periods later.
+constexpr std::uint64_t kKernelFreesLater = 1ULL << 20;
+/// What the kernel charges ahead of use on each CPU: 64 pages (MEMCG_CHARGE_BATCH).
+constexpr std::uint64_t kChargedAhead = 256ULL << 10;
+/// A slot has run on so many CPUs lately: those of its home and of a job's own few processes.
+constexpr std::uint32_t kCpusChargedMax = 4;
 /// What a job can pin in its slot for later jobs; more replaces the slot.
 constexpr std::uint64_t kIrreclaimableMax = 8ULL << 20;
 constexpr int kReclaimTriesMax = 8;
@@ -27,6 +31,13 @@ constexpr std::int64_t kStartNs = 30'000'000'000;
 /// Slots being started by the launcher. The loop must never wait in a send to it: were both sockets
 /// full, each would wait for the other for ever (seen with 1,000 slots).
 constexpr std::uint32_t kStartsUnansweredMax = 16;
+
+/// What may be left in a slot that it gives back by itself: to reclaim it takes 3 ms of CPU time.
+std::uint64_t not_worth_reclaiming() {
+  static const std::uint64_t kBytes =
+      kKernelFreesLater + std::min(usable_cpus(), kCpusChargedMax) * kChargedAhead;
+  return kBytes;
+}
 
 /// What an operator can do about a mount of the profile's that could not be made.
 std::string mount_remedy(const protocol::Failure& failure, const Profile& profile,
@@ -286,7 +297,7 @@ void Loop::on_parked(Slot& slot, const protocol::Parked& parked, std::vector<Uni
   slot.listener = parked.has_listener != 0 ? std::move(fds[3]) : UniqueFd();
   slot.reset_ns = parked.reset_ns;
   const std::uint64_t kept = profiles_[slot.profile].profile->cache_kept_bytes;
-  if (slot.ever_ready && slot.cgroup->leftover_bytes() > kept + kNotWorthReclaiming)
+  if (slot.ever_ready && slot.cgroup->leftover_bytes() > kept + not_worth_reclaiming())
     return reclaim(slot);
   slot_becomes_ready(slot);
 }
