@@ -61,10 +61,10 @@ const char* find_step_name(Step step) noexcept {
     case Step::kSlotSharePage: return "slot: map page shared with workers";
     case Step::kSlotFilter: return "slot: load seccomp filter";
     case Step::kSlotOwnInodes: return "slot: give binds inodes of their own";
+    case Step::kSlotOpenDirectory: return "slot: open directory";
     case Step::kResetTmpfs: return "reset: mount fresh tmpfs";
     case Step::kResetPids: return "reset: restart process ids";
     case Step::kResetNetwork: return "reset: fresh network namespace";
-    case Step::kResetSendDirectory: return "reset: open working directory";
     case Step::kWorkerClone: return "worker: clone";
     case Step::kWorkerOomScore: return "worker: set OOM score";
     case Step::kWorkerCgroupNamespace: return "worker: unshare cgroup namespace";

@@ -64,11 +64,11 @@ enum class Step : std::uint16_t {
   kSlotSharePage,
   kSlotFilter,
   kSlotOwnInodes,
+  kSlotOpenDirectory,
   // Reset: done by the zygote between two jobs.
   kResetTmpfs = 100,
   kResetPids,
   kResetNetwork,
-  kResetSendDirectory,
   // Worker: done after the zygote's clone3, in this order.
   kWorkerClone = 120,
   kWorkerOomScore,

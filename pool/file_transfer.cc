@@ -63,6 +63,21 @@ UniqueFd open_beneath(Base base, const std::string& path, std::uint64_t flags,
       static_cast<int>(::syscall(SYS_openat2, base.fd, path.c_str(), &how, sizeof how)));
 }
 
+/// A mount point in a root that no job can write to.
+Result<UniqueFd> open_mounted(int root_fd, const char* name) {
+  open_how how{};
+  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  UniqueFd directory(static_cast<int>(::syscall(SYS_openat2, root_fd, name, &how, sizeof how)));
+  struct stat root {
+  }, found{};
+  if (!directory.valid() || ::fstat(root_fd, &root) < 0 || ::fstat(directory.get(), &found) < 0)
+    return errno_error(Step::kSlotOpenDirectory, name, errno);
+  // With the zygote its mounts went: this is what lay under one of them.
+  if (root.st_dev == found.st_dev) return errno_error(Step::kSlotOpenDirectory, name, ESTALE);
+  return directory;
+}
+
 /// Splits "/tmp/a/b" into the directory to start from and "a/b".
 Base base_of(const SlotDirectories& directories, const std::string& path, std::string& rest) {
   const bool in_tmp = path.compare(0, 5, "/tmp/") == 0;
@@ -412,6 +427,14 @@ bool is_quick(const std::vector<FileIn>& files) {
       return false;
   }
   return bytes <= kQuickBytes && files.size() <= kQuickFiles;
+}
+
+Result<OpenDirectories> open_directories(int root_fd) {
+  Result<UniqueFd> work = open_mounted(root_fd, "w");
+  if (!work) return std::move(work).error();
+  Result<UniqueFd> tmp = open_mounted(root_fd, "tmp");
+  if (!tmp) return std::move(tmp).error();
+  return OpenDirectories{*std::move(work), *std::move(tmp)};
 }
 
 Result<void> copy_in(const std::vector<FileIn>& files, const SlotDirectories& directories,

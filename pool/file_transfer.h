@@ -22,6 +22,16 @@ struct SlotDirectories {
   bool testing_unconfined = false;
 };
 
+/// O_PATH descriptors of a slot's /w and /tmp.
+struct OpenDirectories {
+  UniqueFd work;
+  UniqueFd tmp;
+};
+
+/// Those that are mounted in the slot now: a reset may replace them. `root_fd` is the slot's root.
+/// Fails where a slot that died has none any more.
+Result<OpenDirectories> open_directories(int root_fd);
+
 /// True when copying can't take long: a few small texts. The loop may do it itself.
 bool is_quick(const std::vector<FileIn>& files);
 

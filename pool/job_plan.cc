@@ -76,7 +76,7 @@ Result<void> validate_fds(const JobSpec& spec) {
     return bad_job("fds", "has more than 64 descriptors", "give fewer");
   for (const auto& [number, stream] : spec.fds) {
     const std::string field = "fds[" + std::to_string(number) + "]";
-    if (number < 0 || number >= protocol::kPrivateFdBase)
+    if (number < 0 || number >= protocol::kJobFdsEnd)
       return bad_job(field, "is out of range", "use numbers 0 to 1023");
     if (const auto* same = std::get_if<SameAsStream>(&stream)) {
       const auto original = spec.fds.find(same->fd);

@@ -150,6 +150,8 @@ class Loop {
   void drain_collector(Slot* slot, Job& job, Collector& collector);
   void on_ended(Slot& slot, const protocol::Ended& ended);
   SlotDirectories directories_of(const Slot& slot, const Job& job) const;
+  /// From then to the job's end they are the same, whatever becomes of the slot.
+  static Result<void> open_directories(const Slot& slot, Job& job);
   static void record_end(Job& job);
   void collect(Slot& slot, Job& job);
   void report(Slot& slot, Job& job);

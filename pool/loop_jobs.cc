@@ -275,8 +275,7 @@ void Loop::finish_collecting(Slot& slot, Job& job, std::vector<Output> outputs) 
   report.outputs = std::move(outputs);
   if (job.ended.ended_ns != 0) report.steps.read = since(job.ended.ended_ns, monotonic_ns());
   // Its descriptors keep the old tmpfs and its pages: they go before the next job comes.
-  job.work_dir.reset();
-  job.tmp_dir.reset();
+  job.directories = {};
   --running_;
   slot.job = nullptr;
   job.slot = nullptr;
@@ -334,8 +333,7 @@ void Loop::never_ran(Job& job, Outcome outcome, std::optional<Error> error) {
   job.report.outcome = outcome;
   job.report.error = std::move(error);
   record_end(job);
-  job.work_dir.reset();
-  job.tmp_dir.reset();
+  job.directories = {};
   job.slot = nullptr;
   deliver(job);
 }

@@ -24,8 +24,16 @@ CgroupLimits cgroup_limits(const Limits& limits) {
 }  // namespace
 
 SlotDirectories Loop::directories_of(const Slot& slot, const Job& job) const {
-  return {job.work_dir.get(), job.tmp_dir.get(), slot.lease.uid + 1,
+  return {job.directories.work.get(), job.directories.tmp.get(), slot.lease.uid + 1,
           (common_.config.testing_without & protocol::kWithoutBeneath) != 0};
+}
+
+Result<void> Loop::open_directories(const Slot& slot, Job& job) {
+  if (job.directories.work.valid()) return {};
+  Result<OpenDirectories> opened = hatchery::open_directories(slot.root_dir.get());
+  if (!opened) return std::move(opened).error();
+  job.directories = *std::move(opened);
+  return {};
 }
 
 void Loop::schedule() {
@@ -67,14 +75,15 @@ void Loop::schedule_profile(std::size_t profile) {
 
 void Loop::place(Slot& slot, Job& job) {
   job.worker_pidfd = std::move(slot.worker_pidfd);
-  job.work_dir = std::move(slot.work_dir);
-  job.tmp_dir = std::move(slot.tmp_dir);
   job.listener = std::move(slot.listener);
   CgroupLimits limits = cgroup_limits(job.limits);
   limits.may_swap = (common_.config.testing_without & protocol::kWithoutSwapLimit) != 0;
   if (common_.config.cgroup == CgroupUse::kNone) limits = {};  // They are in the plan, as rlimits.
   if (Result<void> limited = slot.cgroup->apply(limits); !limited)
     return files_are_in(slot, job, std::move(limited));
+  if (!job.spec.files_in.empty() || !job.spec.files_out.empty())
+    if (Result<void> opened = open_directories(slot, job); !opened)
+      return files_are_in(slot, job, std::move(opened));
   if (job.spec.files_in.empty()) return files_are_in(slot, job, {});
   const SlotDirectories directories = directories_of(slot, job);
   if (is_quick(job.spec.files_in))
@@ -142,9 +151,10 @@ std::unique_ptr<Collector> collector_of(const Job& job, int number, const std::s
 
 Result<UniqueFd> Loop::open_stream_file(const Slot& slot, Job& job, int number,
                                         const FileCollectorStream& asked) {
-  Result<StreamFile> file = asked.named || !slot.exec_context.empty()
-                                ? create_stream_file(asked.path, directories_of(slot, job))
-                                : create_nameless_stream_file();
+  const bool in_slot = asked.named || !slot.exec_context.empty();
+  if (in_slot) HATCHERY_TRY(open_directories(slot, job));
+  Result<StreamFile> file = in_slot ? create_stream_file(asked.path, directories_of(slot, job))
+                                    : create_nameless_stream_file();
   if (!file) return std::move(file).error();
   job.collectors.push_back(collector_of(job, number, asked.path, asked.bytes_max));
   job.collectors.back()->file = std::move(file->read_end);

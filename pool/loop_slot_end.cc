@@ -120,6 +120,7 @@ void Loop::abandon(Slot& slot) {
 void Loop::remove_slot(Slot& slot) {
   slot.removing = true;
   slot.socket.reset();
+  slot.root_dir.reset();
   if (!slot.cgroup) return bury(slot);
   slot.porter_busy = true;
   // While the pool runs others wait for the porter; at its end this is the last try: what is left

@@ -292,9 +292,8 @@ void Loop::on_parked(Slot& slot, const protocol::Parked& parked, std::vector<Uni
     return lose(slot,
                 Error{.step = Step::kReceiveMessage, .detail = "unexpected message of a worker"});
   slot.worker_pidfd = std::move(fds[0]);
-  slot.work_dir = std::move(fds[1]);
-  slot.tmp_dir = std::move(fds[2]);
-  slot.listener = parked.has_listener != 0 ? std::move(fds[3]) : UniqueFd();
+  if (parked.has_root != 0) slot.root_dir = std::move(fds[1]);
+  slot.listener = parked.has_listener != 0 ? std::move(fds.back()) : UniqueFd();
   slot.reset_ns = parked.reset_ns;
   const std::uint64_t kept = profiles_[slot.profile].profile->cache_kept_bytes;
   if (slot.ever_ready && slot.cgroup->leftover_bytes() > kept + not_worth_reclaiming())

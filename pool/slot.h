@@ -40,10 +40,9 @@ struct Slot {
   std::unique_ptr<Completion> received;
   std::unique_ptr<Completion> zygote_died;
 
+  UniqueFd root_dir;  ///< O_PATH; from its first worker on.
   // What the parked worker sent.
   UniqueFd worker_pidfd;
-  UniqueFd work_dir;
-  UniqueFd tmp_dir;
   UniqueFd listener;
   std::int64_t reset_ns = 0;
   std::string exec_context;  ///< SELinux, "" for none.

@@ -17,7 +17,8 @@ using protocol::SlotStarted;
 bool is_sound(const Failure& failure) { return is_step(failure.step) && failure.errnum >= 0; }
 
 bool is_sound(const Parked& parked, std::size_t fds) {
-  return parked.has_listener <= 1 && parked.reset_ns >= 0 && fds == 3 + parked.has_listener;
+  return parked.has_root <= 1 && parked.has_listener <= 1 && parked.reset_ns >= 0 &&
+         fds == std::size_t{1} + parked.has_root + parked.has_listener;
 }
 
 bool is_sound(const Ended& ended, std::size_t fds) {

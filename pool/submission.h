@@ -11,6 +11,7 @@
 
 #include "core/fd.h"
 #include "core/ring.h"
+#include "pool/file_transfer.h"
 #include "pool/job.h"
 #include "pool/job_plan.h"
 #include "pool/pool.h"
@@ -64,8 +65,7 @@ struct Job {
   // From placement on.
   std::vector<std::unique_ptr<Collector>> collectors;
   UniqueFd worker_pidfd;
-  UniqueFd work_dir;
-  UniqueFd tmp_dir;
+  OpenDirectories directories;  ///< Where it has files to copy.
   UniqueFd listener;
   std::vector<UniqueFd> held;  ///< Copies of its pipes' ends, until its end is recorded.
   std::unique_ptr<Completion> notified;

@@ -186,7 +186,8 @@ std::vector<Attack> commands() {
        .job = sh(""),
        .gets = Gives("stdout", IsEmpty()),
        .control = with("the directory", plain, Gives("stdout", "ran\n")),
-       .play = command_with("--cwd", "/proc/self/fd/1026")},
+       .play =
+           command_with("--cwd", "/proc/self/fd/" + std::to_string(protocol::kPrivateFdBase + 2))},
   };
 }
 

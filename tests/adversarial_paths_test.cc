@@ -106,7 +106,8 @@ void bind_set_id(PoolConfig& config, JobSpec& spec) {
 /// In each directory that a descriptor of the worker could be.
 Report in_descriptors(Pool& pool, JobSpec spec) {
   std::string seen;
-  for (int fd = 3; fd < 1040; fd = fd == 12 ? 1022 : fd + 1) {
+  const int private_end = protocol::kPrivateFdBase + 16;
+  for (int fd = 3; fd < private_end; fd = fd == 12 ? protocol::kPrivateFdBase - 2 : fd + 1) {
     spec.working_directory = "/proc/self/fd/" + std::to_string(fd);
     const Report report = run_or_refusal(pool, spec);
     if (const Output* output = report.output("stdout")) seen += output->bytes;

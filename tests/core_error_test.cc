@@ -15,8 +15,8 @@ std::vector<Step> all_steps() {
   std::vector<Step> steps;
   const std::pair<Step, Step> groups[] = {{Step::kNone, Step::kQueueJob},
                                           {Step::kCreateRing, Step::kSelinuxLabel},
-                                          {Step::kSlotJoinCgroup, Step::kSlotOwnInodes},
-                                          {Step::kResetTmpfs, Step::kResetSendDirectory},
+                                          {Step::kSlotJoinCgroup, Step::kSlotOpenDirectory},
+                                          {Step::kResetTmpfs, Step::kResetNetwork},
                                           {Step::kWorkerClone, Step::kWorkerExec},
                                           {Step::kOpenInput, Step::kOpenOutput},
                                           {Step::kReadFile, Step::kCompileSubmission},

@@ -84,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Step::kSlotLoopbackUp, Step::kSlotForbidUserNamespaces,
                       Step::kSlotSnapshotNetwork, Step::kSlotSharePage, Step::kSlotFilter,
                       Step::kSlotOwnInodes, Step::kResetTmpfs, Step::kResetPids,
-                      Step::kResetSendDirectory, Step::kWorkerClone, Step::kWorkerOomScore,
+                      Step::kSlotOpenDirectory, Step::kWorkerClone, Step::kWorkerOomScore,
                       Step::kWorkerCgroupNamespace, Step::kWorkerSession, Step::kWorkerDescriptors,
                       Step::kWorkerSignals, Step::kWorkerDropBounding, Step::kWorkerIds,
                       Step::kWorkerClearCapabilities, Step::kWorkerNoNewPrivileges,

@@ -60,11 +60,13 @@ class SlotMessages : public ::testing::Test {
 
 TEST_F(SlotMessages, AreReadWithTheirDescriptors) {
   Parked parked;
-  EXPECT_EQ(take(parked, 3).fds.size(), 3U);
+  EXPECT_EQ(take(parked, 1).fds.size(), 1U);
+  parked.has_root = 1;
+  EXPECT_EQ(take(parked, 2).fds.size(), 2U);
   parked.has_listener = 1;
-  const SlotMessage with_listener = take(parked, 4);
+  const SlotMessage with_listener = take(parked, 3);
   EXPECT_TRUE(std::holds_alternative<Parked>(with_listener.body));
-  EXPECT_EQ(with_listener.fds.size(), 4U);
+  EXPECT_EQ(with_listener.fds.size(), 3U);
   EXPECT_TRUE(std::holds_alternative<Ended>(take(ended(), 0).body));
   SetupFailed failed;
   failed.failure = {Step::kSlotClone, -1, ENOSPC};
@@ -73,9 +75,11 @@ TEST_F(SlotMessages, AreReadWithTheirDescriptors) {
 
 TEST_F(SlotMessages, WithOtherDescriptorsThanTheirsAreRefusedAndTheseClosed) {
   Parked parked;
-  for (const std::size_t count : {0U, 2U, 4U, 9U}) EXPECT_TRUE(is_refused(parked, count)) << count;
+  for (const std::size_t count : {0U, 2U, 3U, 9U}) EXPECT_TRUE(is_refused(parked, count)) << count;
   parked.has_listener = 1;
-  EXPECT_TRUE(is_refused(parked, 3));
+  EXPECT_TRUE(is_refused(parked, 1));
+  parked.has_root = 1;
+  EXPECT_TRUE(is_refused(parked, 2));
   EXPECT_TRUE(is_refused(ended(), 1));
   SetupFailed failed;
   failed.failure = {Step::kSlotClone, -1, ENOSPC};
@@ -85,7 +89,10 @@ TEST_F(SlotMessages, WithOtherDescriptorsThanTheirsAreRefusedAndTheseClosed) {
 TEST_F(SlotMessages, WithAFieldThatNoHelperSendsAreRefused) {
   Parked parked;
   parked.has_listener = 2;
-  EXPECT_TRUE(is_refused(parked, 5));
+  EXPECT_TRUE(is_refused(parked, 3));
+  parked = {};
+  parked.has_root = 2;
+  EXPECT_TRUE(is_refused(parked, 3));
   const std::function<void(Ended&)> spoilings[] = {
       [](Ended& message) { message.phase = protocol::WorkerPhase(5); },
       [](Ended& message) { message.failure.step = Step(19); },

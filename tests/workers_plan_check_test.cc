@@ -173,7 +173,7 @@ TEST(PlanCheck, AJobPlanThatPointsOutsideIsRefused) {
        }},
       {"private number", 7,
        [](JobPlanBytes& plan) {
-         plan.set_entry(0, {protocol::kPrivateFdBase, 0});
+         plan.set_entry(0, {protocol::kJobFdsEnd, 0});
        }},
       {"descriptor not sent", 7,
        [](JobPlanBytes& plan) {

@@ -77,11 +77,13 @@ Failure Launch::map_plan() noexcept {
 
 void Launch::become_zygote() noexcept {
   context_.joined = join_v1();
+  ::close(go_pipe_[1]);
   // High and few: what a worker inherits must leave the low numbers free.
   int keep = protocol::kPrivateFdBase;
   const auto move_up = [&keep](int fd) noexcept {
     const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, keep);
     if (moved < 0) ::_exit(1);
+    ::close(fd);
     keep = moved + 1;
     return moved;
   };

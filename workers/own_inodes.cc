@@ -14,9 +14,9 @@ namespace hatchery {
 namespace {
 
 // The lower layers are named by these in the overlay's options, which a job reads in its mountinfo:
-// so no host path, and the same text in every slot.
-constexpr int kLowerFd = protocol::kPrivateFdBase - 2;
-constexpr int kEmptyFd = protocol::kPrivateFdBase - 1;
+// so no host path, and the same text in every slot. Above all that the launcher has open.
+constexpr int kLowerFd = 1022;
+constexpr int kEmptyFd = 1023;
 
 int close_keeping_errno(int fd) noexcept {
   const int saved_errno = errno;

@@ -98,7 +98,7 @@ inline int relocate(char* body, std::uint32_t body_size, std::uint32_t offset) n
 /// An entry of JobPlan::fds, when `fds_count` descriptors for the job came.
 constexpr bool is_sound(const protocol::FdEntry& entry, std::size_t fds_count) noexcept {
   const auto is_number = [](std::int32_t fd) noexcept {
-    return fd >= 0 && fd < protocol::kPrivateFdBase;
+    return fd >= 0 && fd < protocol::kJobFdsEnd;
   };
   if (!is_number(entry.target)) return false;
   if (entry.source >= 0) return static_cast<std::size_t>(entry.source) < fds_count;

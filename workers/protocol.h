@@ -38,8 +38,11 @@ inline constexpr std::uint32_t kV1HierarchiesMax = 12;
 /// A security context, NUL included.
 inline constexpr std::uint32_t kLabelBytes = 256;
 
-/// The descriptors of the zygote and worker sit above this, so that a job's low numbers are free.
-inline constexpr int kPrivateFdBase = 1024;
+/// The descriptors of zygote and worker sit from here on, so that a job's low numbers are free.
+/// Below 64 (NR_OPEN_DEFAULT) a process needs no table of descriptors, which each fork would copy.
+inline constexpr int kPrivateFdBase = 48;
+/// A job's own descriptors have lower numbers.
+inline constexpr int kJobFdsEnd = 1024;
 
 enum class MessageKind : std::uint32_t {
   kStartSlot = 1,
@@ -162,10 +165,12 @@ static_assert(sizeof(SlotStarted) == 20);
 // ---- worker and zygote
 // -----------------------------------------------------------------------------
 
-/// Descriptors: the worker's pidfd, /w, /tmp, and the filter's listener if there is one.
+/// Descriptors: the worker's pidfd, the slot's root (O_PATH) with its first worker, and the
+/// filter's listener if there is one.
 struct Parked {
   MessageKind kind = MessageKind::kParked;
-  std::uint32_t has_listener = 0;
+  std::uint16_t has_root = 0;
+  std::uint16_t has_listener = 0;
   std::int64_t reset_ns = 0;  ///< what the reset took; 0 for the first
 };
 static_assert(sizeof(Parked) == 16);

@@ -56,8 +56,10 @@ class Worker {
   FdEntry entries_[protocol::kFdsMax];
   /// /proc/thread-self/attr/exec, on a host with SELinux.
   int label_fd_ = -1;
-  // Sent with Parked: pidfd, /w, /tmp, listener.
-  int parked_fds_[4] = {-1, -1, -1, -1};
+  // Sent with Parked; the last two only where there is one to send.
+  int pidfd_ = -1;
+  int root_fd_ = -1;
+  int listener_fd_ = -1;
 };
 
 void Worker::fail(Step step, int errnum, int index) const noexcept {
@@ -112,10 +114,9 @@ void Worker::join_own_view() const noexcept {
 
 void Worker::open_null_streams() const noexcept {
   // A job's own open files: /dev/null of another job would share its flags and locks.
-  for (int fd = 0; fd <= 2; ++fd) {
-    const int opened = ::open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
-    check(Step::kWorkerDescriptors, opened == fd ? 0 : -1, fd);
-  }
+  // Its three are one, as those of a terminal are.
+  check(Step::kWorkerDescriptors, ::open("/dev/null", O_RDWR) == 0 ? 0 : -1, 0);
+  for (int fd = 1; fd <= 2; ++fd) check(Step::kWorkerDescriptors, ::dup2(0, fd), fd);
 }
 
 void Worker::drop_privileges() const noexcept {
@@ -145,19 +146,23 @@ void Worker::load_filter() noexcept {
       context_.plan->filter_listener != 0 ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0U;
   const long result = raw::load_filter(context_.filter, context_.plan->worker_filter_count, flags);
   check(Step::kWorkerFilter, result);
-  if (flags != 0) parked_fds_[3] = static_cast<int>(result);
+  if (flags != 0) listener_fd_ = static_cast<int>(result);
 }
 
 void Worker::say_parked() noexcept {
   protocol::Parked parked;
-  parked.has_listener = parked_fds_[3] >= 0 ? 1 : 0;
+  parked.has_root = root_fd_ >= 0 ? 1 : 0;
+  parked.has_listener = listener_fd_ >= 0 ? 1 : 0;
   parked.reset_ns = context_.reset_ns;
+  int fds[3] = {pidfd_};
+  std::size_t count = 1;
+  for (const int fd : {root_fd_, listener_fd_})
+    if (fd >= 0) fds[count++] = fd;
   context_.page->phase = WorkerPhase::kParked;
-  check(Step::kWorkerSendReady, raw::send_message(context_.socket_fd, &parked, sizeof parked,
-                                                  parked_fds_, parked_fds_[3] >= 0 ? 4 : 3));
+  check(Step::kWorkerSendReady,
+        raw::send_message(context_.socket_fd, &parked, sizeof parked, fds, count));
   // They are the pool's now; from here on no descriptor of the worker is a directory.
-  for (const int fd : parked_fds_)
-    if (fd >= 0) ::close(fd);
+  for (std::size_t i = 0; i < count; ++i) ::close(fds[i]);
 }
 
 void Worker::receive_plan() noexcept {
@@ -196,13 +201,16 @@ void Worker::place_descriptors() noexcept {
     ::fcntl(context_.socket_fd, F_SETFD, 0);  // All are born close-on-exec, so that is undone too.
   else
     check(Step::kWorkerCloseDescriptors, ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC));
-  bool high_target = false;
-  for (std::uint32_t i = 0; i < job_.fds_count; ++i) high_target |= entries_[i].target > 2;
-  if (high_target) {  // A target could be the number of a descriptor that is still to be placed.
-    for (std::size_t i = 0; i < received_count_; ++i) {
-      received_[i] = ::fcntl(received_[i], F_DUPFD_CLOEXEC, protocol::kPrivateFdBase);
-      check(Step::kWorkerDescriptors, received_[i], static_cast<int>(i));
-    }
+  int highest = 2;
+  for (std::uint32_t i = 0; i < job_.fds_count; ++i)
+    if (entries_[i].target > highest) highest = entries_[i].target;
+  if (highest > 2) {  // A target could be the number of a descriptor that is still needed.
+    const auto move_above = [&](int& fd, int index) noexcept {
+      fd = ::fcntl(fd, F_DUPFD_CLOEXEC, highest + 1);
+      check(Step::kWorkerDescriptors, fd, index);
+    };
+    for (std::size_t i = 0; i < received_count_; ++i) move_above(received_[i], static_cast<int>(i));
+    if (label_fd_ >= 0) move_above(label_fd_, 0);
   }
   for (std::uint32_t i = 0; i < job_.fds_count; ++i) {
     const FdEntry& entry = entries_[i];
@@ -271,12 +279,12 @@ void Worker::run() noexcept {
   join_own_view();
   close_inherited();
   open_null_streams();
-  parked_fds_[0] = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
-  check(Step::kWorkerSendReady, parked_fds_[0], 0);
-  parked_fds_[1] = ::open("/w", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  check(Step::kResetSendDirectory, parked_fds_[1], 1);
-  parked_fds_[2] = ::open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  check(Step::kResetSendDirectory, parked_fds_[2], 2);
+  pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
+  check(Step::kWorkerSendReady, pidfd_, 0);
+  if (context_.first) {
+    root_fd_ = ::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    check(Step::kSlotOpenDirectory, root_fd_);
+  }
   drop_privileges();
   if (context_.plan->filter_late == 0) load_filter();
   say_parked();

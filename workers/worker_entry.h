@@ -26,6 +26,7 @@ struct WorkerContext {
   /// kInlinePlanBytes, zeroed; the plan is relocated in place.
   char* body = nullptr;
   std::int64_t reset_ns = 0;
+  bool first = true;  ///< Of its slot: it sends the pool the slot's root.
   /// The job's CPUs, as sched_setaffinity(2) takes them; 0 bytes: those that the worker has.
   const char* cpus = nullptr;
   std::size_t cpus_size = 0;

@@ -336,6 +336,7 @@ void Zygote::run() noexcept {
     const std::int64_t started_ns = raw::monotonic_ns();
     require(reset(first));
     worker_context_.reset_ns = first ? 0 : raw::monotonic_ns() - started_ns;
+    worker_context_.first = first;
     const long worker = clone_worker();
     if (worker < 0) give_up(failed(Step::kWorkerClone));
     if (worker == 0) run_worker(worker_context_);

@@ -44,7 +44,7 @@ void take(Inbox& inbox, int size, bool launcher) {
   }
   const SlotMessage message = inbox.take_slot_message(size);
   if (const auto* parked = std::get_if<protocol::Parked>(&message.body)) {
-    HATCHERY_CHECK(message.fds.size() == 3 + parked->has_listener);
+    HATCHERY_CHECK(message.fds.size() == std::size_t{1} + parked->has_root + parked->has_listener);
   } else {
     HATCHERY_CHECK(message.fds.empty());
   }

@@ -91,7 +91,7 @@ void job_plan(std::uint8_t choice, const std::uint8_t* data, std::size_t size) {
   read_text(body + job.working_directory);
   read_text(body + job.label);
   for (std::uint32_t i = 0; i < job.fds_count; ++i) {
-    HATCHERY_CHECK(entries[i].target >= 0 && entries[i].target < protocol::kPrivateFdBase);
+    HATCHERY_CHECK(entries[i].target >= 0 && entries[i].target < protocol::kJobFdsEnd);
     HATCHERY_CHECK(entries[i].source < static_cast<std::int32_t>(fds));
   }
   std::vector<protocol::Rlimit> limits(job.rlimits_count);
