@@ -63,11 +63,11 @@ UniqueFd open_beneath(Base base, const std::string& path, std::uint64_t flags,
       static_cast<int>(::syscall(SYS_openat2, base.fd, path.c_str(), &how, sizeof how)));
 }
 
-/// A mount point in a root that no job can write to.
+/// A mount point in a root that no job can write to; that of an operator may lead to it by a link.
 Result<UniqueFd> open_mounted(int root_fd, const char* name) {
   open_how how{};
   how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
   UniqueFd directory(static_cast<int>(::syscall(SYS_openat2, root_fd, name, &how, sizeof how)));
   struct stat root {
   }, found{};

@@ -118,8 +118,9 @@ void Loop::on_forbidden(Slot& slot, Job& job) {
 void Loop::listen_to_collector(Slot& slot, Job& job, Collector& collector) {
   if (!collector.readable)
     collector.readable = std::make_unique<Completion>([this, &slot, &job, &collector](int result) {
-      // After the job's end the rest is read at once; then this is only the echo of a cancel.
-      if (result == -ECANCELED || slot.job != &job) return;
+      // At the job's end the rest is read at once, and the write end closed: then this is only the
+      // echo of a cancel, or of that end if it came first.
+      if (result == -ECANCELED || slot.job != &job || !collector.write_end.valid()) return;
       drain_collector(&slot, job, collector);
       if (!collector.overflown || collector.discards) listen_to_collector(slot, job, collector);
     });

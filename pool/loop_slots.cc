@@ -34,9 +34,9 @@ constexpr std::uint32_t kStartsUnansweredMax = 16;
 
 /// What may be left in a slot that it gives back by itself: to reclaim it takes 3 ms of CPU time.
 std::uint64_t not_worth_reclaiming() {
-  static const std::uint64_t kBytes =
+  static const std::uint64_t bytes =
       kKernelFreesLater + std::min(usable_cpus(), kCpusChargedMax) * kChargedAhead;
-  return kBytes;
+  return bytes;
 }
 
 /// What an operator can do about a mount of the profile's that could not be made.

@@ -183,6 +183,19 @@ TEST_P(OwnRootFaults, AnOperatorsRootWithoutAMountPointIsRefusedWithTheRemedy) {
   EXPECT_THAT(refused.error().message(), ::testing::HasSubstr("make it"));
 }
 
+TEST_P(OwnRootFaults, AnOperatorsRootMayHaveLinksToItsMountPoints) {
+  fs::remove(root_ / "tmp");
+  fs::create_directories(root_ / "var/tmp");
+  fs::create_symlink("var/tmp", root_ / "tmp");
+  JobSpec spec = shell("cat in; cp in out");
+  spec.files_in = {{.path = "/tmp/in", .source = FileIn::Bytes{"text"}}};
+  spec.files_out = {{.path = "/tmp/out"}};
+  spec.working_directory = "/tmp";
+  const Report report = run(std::move(spec));
+  EXPECT_EQ(output_of(report), "text") << describe(report);
+  EXPECT_EQ(output_of(report, "/tmp/out"), "text");
+}
+
 INSTANTIATE_TEST_SUITE_P(Step, OwnRootFaults, ::testing::Values(Step::kSlotMountTmpfs), test_name);
 
 TEST_F(PoolTest, ASlotThatNeverStartsFailsItsJobsAfterSomeTries) {

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -25,6 +26,17 @@ constexpr const char* kBurn = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done
 /// Holds 48 MiB of its own memory.
 constexpr const char* kHoard = "x=$(head -c 50331648 /dev/zero | tr '\\0' a); echo ${#x}";
 
+/// Whether zygotes and parked workers all wait for a message: what there was to tell is told.
+bool slots_wait(const PoolConfig& config) {
+  for (const std::string& process : host_traces(config).processes) {
+    if (process.find("hatchery-zygote") == std::string::npos) continue;
+    std::ifstream file("/proc/" + std::to_string(std::stoi(process)) + "/syscall");
+    long number = SYS_recvmsg;
+    if (file >> number; number != SYS_recvmsg) return false;
+  }
+  return true;
+}
+
 class PoolOutcomes : public PoolTest {};
 
 TEST_F(PoolOutcomes, ExitStatusZeroIsAccepted) {
@@ -34,6 +46,37 @@ TEST_F(PoolOutcomes, ExitStatusZeroIsAccepted) {
   EXPECT_EQ(report.signal, std::nullopt);
   EXPECT_EQ(output_of(report), "out\n");
   EXPECT_EQ(output_of(report, "stderr"), "err\n");
+}
+
+TEST_F(PoolOutcomes, TheLastOutputAndTheEndMayComeInOneTurnOfTheLoop) {
+  profile().slots_min = profile().slots_max = 2;
+  int go[2], alive[2];
+  ASSERT_TRUE(::pipe2(go, O_CLOEXEC) == 0 && ::pipe2(alive, O_CLOEXEC) == 0);
+  const UniqueFd go_read(go[0]), go_write(go[1]), alive_read(alive[0]);
+  UniqueFd alive_write(alive[1]);
+  // With a file to collect it stays the slot's job while another thread reads that.
+  JobSpec spec = shell("head -c 30000000 /dev/zero >file; read x; echo last");
+  spec.fds[0] = CallerFdStream{go_read.get()};
+  spec.fds[3] = CallerFdStream{alive_write.get()};
+  spec.files_out = {{.path = "file"}};
+  auto job = pool().submit(std::move(spec));
+  ASSERT_TRUE(job);
+  alive_write.reset();
+  // On the loop's thread, which sees nothing of the other's end until this returns.
+  std::promise<void> done;
+  const auto hold_the_loop = [&](const Report&) {
+    char byte = 0;
+    EXPECT_EQ(::write(go_write.get(), "\n", 1), 1);
+    EXPECT_EQ(::read(alive_read.get(), &byte, 1), 0);
+    while (!slots_wait(config)) ::sched_yield();
+    done.set_value();
+  };
+  ASSERT_TRUE(pool().submit(shell(":"), hold_the_loop));
+  done.get_future().get();
+  const Report report = job->get();
+  EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
+  EXPECT_EQ(output_of(report), "last\n");
+  EXPECT_EQ(output_of(report, "file").size(), 30'000'000U);
 }
 
 TEST_F(PoolOutcomes, AnyOtherExitStatusIsReportedAsItIs) {

@@ -31,6 +31,9 @@ struct StartFds {
   const int* v1_tasks = nullptr;
 };
 
+/// Above all that the launcher has open.
+constexpr int kBindsFdBase = 512;
+
 class Launch {
  public:
   Launch(const StartSlot& start, const StartFds& fds) noexcept : start_(start), fds_(fds) {}
@@ -78,22 +81,22 @@ Failure Launch::map_plan() noexcept {
 void Launch::become_zygote() noexcept {
   context_.joined = join_v1();
   ::close(go_pipe_[1]);
-  // High and few: what a worker inherits must leave the low numbers free.
-  int keep = protocol::kPrivateFdBase;
-  const auto move_up = [&keep](int fd) noexcept {
-    const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, keep);
+  const auto move_up = [](int fd, int base) noexcept {
+    const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, base);
     if (moved < 0) ::_exit(1);
     ::close(fd);
-    keep = moved + 1;
     return moved;
   };
-  context_.socket_fd = move_up(fds_.socket);
-  context_.go_fd = move_up(go_pipe_[0]);
-  if (fds_.job_cgroup >= 0) context_.job_cgroup_fd = move_up(fds_.job_cgroup);
+  // Many, and gone before the first worker is born.
   SlotSetup& setup = context_.setup;
   for (std::uint32_t i = 0; i < setup.plan->mounts_count; ++i)
-    if (setup.bind_fds[i] >= 0) setup.bind_fds[i] = move_up(setup.bind_fds[i]);
-  if (setup.root_fd >= 0) setup.root_fd = move_up(setup.root_fd);
+    if (setup.bind_fds[i] >= 0) setup.bind_fds[i] = move_up(setup.bind_fds[i], kBindsFdBase);
+  if (setup.root_fd >= 0) setup.root_fd = move_up(setup.root_fd, kBindsFdBase);
+  // High and few: what a worker inherits must leave the low numbers free.
+  context_.socket_fd = move_up(fds_.socket, protocol::kPrivateFdBase);
+  context_.go_fd = move_up(go_pipe_[0], protocol::kPrivateFdBase);
+  if (fds_.job_cgroup >= 0)
+    context_.job_cgroup_fd = move_up(fds_.job_cgroup, protocol::kPrivateFdBase);
   ::syscall(SYS_close_range, 0U, static_cast<unsigned>(protocol::kPrivateFdBase) - 1U, 0);
   ::signal(SIGCHLD, SIG_DFL);
   run_zygote(context_);

@@ -115,7 +115,8 @@ void Worker::join_own_view() const noexcept {
 void Worker::open_null_streams() const noexcept {
   // A job's own open files: /dev/null of another job would share its flags and locks.
   // Its three are one, as those of a terminal are.
-  check(Step::kWorkerDescriptors, ::open("/dev/null", O_RDWR) == 0 ? 0 : -1, 0);
+  const int opened = ::open("/dev/null", O_RDWR);  // NOLINT(android-cloexec-open): the job's own
+  check(Step::kWorkerDescriptors, opened == 0 ? 0 : -1, 0);
   for (int fd = 1; fd <= 2; ++fd) check(Step::kWorkerDescriptors, ::dup2(0, fd), fd);
 }
 
