@@ -217,6 +217,8 @@ TEST_F(PoolFiguresOfCache, PageCacheIsChargedToItsJobAndGoneAtTheNext) {
 }
 
 TEST_F(PoolFiguresOfCache, PageCacheStaysWhereTheProfileKeepsIt) {
+  // Where a group with its cache stays though its peak can't be reset, a second peak is null.
+  HATCHERY_REQUIRE_FEATURE("job_group_kept");
   profile().cache_kept_bytes = 64 * kMiB;
   EXPECT_GE(*read_it().memory_peak_bytes, kFileMib * kMiB);
   EXPECT_GE(cached_at_the_next_job(), kFileMib * kMiB);
@@ -349,7 +351,9 @@ TEST_F(PoolFigures, LimitsOfADiskAreOfItsSlotAndOutliveAJob) {
                        .write_operations = 40}};
   for (int job = 0; job < 2; ++job) {
     EXPECT_EQ(run_shell("true").outcome, Outcome::kAccepted);
-    const Result<std::string> limit = read_whole_file(job_group("io") + "/../io.max");
+    // Not by "job/..": before Linux 6.12 that group is being replaced now.
+    const std::string slot_group = std::filesystem::path(job_group("io")).parent_path();
+    const Result<std::string> limit = read_whole_file(slot_group + "/io.max");
     ASSERT_TRUE(limit) << limit.error().message();
     EXPECT_THAT(*limit, HasSubstr(" rbps=1048576 wbps=2097152 riops=30 wiops=40"));
   }
