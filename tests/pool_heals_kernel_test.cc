@@ -102,8 +102,12 @@ TEST_F(PoolHeals, AZygoteStaysOnItsHomeCpuAndItsJobsHaveAll) {
   std::map<std::string, int> homes;
   for (const pid_t pid : processes_named("hatchery-zygote")) ++homes[allowed(std::to_string(pid))];
   const std::size_t cpus = usable_cpu_numbers().size();
-  ASSERT_EQ(homes.size(), std::min<std::size_t>(cpus, 2));
-  for (const auto& [home, count] : homes) EXPECT_EQ(count, cpus == 1 ? 4 : 2) << home;
+  // On Linux 6.1 a worker, born into a group with a cpuset, gets all of that cpuset's CPUs.
+  const bool workers_roam = cpus > 1 && homes.erase(allowed("self")) > 0;
+  EXPECT_TRUE(!workers_roam || !missing_feature("job_group_kept").empty());
+  ASSERT_EQ(homes.size(), std::min<std::size_t>(cpus, 2)) << ::testing::PrintToString(homes);
+  for (const auto& [home, count] : homes)
+    EXPECT_EQ(count, cpus == 1 ? 4 : workers_roam ? 1 : 2) << home;
 }
 
 TEST_F(PoolHeals, AJobsUmaskIsNotThePools) {

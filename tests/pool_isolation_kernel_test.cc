@@ -7,6 +7,9 @@
 #include <sys/shm.h>
 #include <unistd.h>
 
+#include <filesystem>
+
+#include "pool/file_transfer.h"
 #include "tests/pool_fixture.h"
 #include "workers/protocol.h"
 
@@ -201,6 +204,27 @@ TEST_F(PoolIsolation, ADirectoryWithAMountBelowItIsBoundWhole) {
   profile().binds.push_back({.source = "/dev", .target = "/host-dev"});
   EXPECT_EQ(seen("grep -c ' /host-dev' /proc/self/mountinfo"),
             seen("grep -c ' /host-dev' /proc/self/mountinfo", protocol::kWithoutOwnInodes));
+}
+
+TEST(SlotsDirectories, AreOpenedOnlyWhereSomethingIsMounted) {
+  namespace fs = std::filesystem;
+  const fs::path root = make_temporary_directory();
+  fs::create_directory(root / "proc");
+  const UniqueFd root_fd(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const auto errno_of = [&] {
+    const Result<OpenDirectories> opened = open_directories(root_fd.get());
+    return opened ? 0 : opened.error().errnum;
+  };
+  EXPECT_EQ(errno_of(), ENOENT);
+  // What lies below the mounts of a slot that died.
+  fs::create_directory(root / "w");
+  fs::create_directory(root / "tmp");
+  EXPECT_EQ(errno_of(), ESTALE);
+  // A link leads nowhere outside of the root.
+  fs::remove(root / "w");
+  fs::create_symlink("../../../../proc", root / "w");
+  EXPECT_EQ(errno_of(), ESTALE);
+  fs::remove_all(root);
 }
 
 TEST_F(PoolIsolation, AProfileThatDemandsALabelIsRefusedWithoutSelinux) {
