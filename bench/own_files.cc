@@ -42,7 +42,7 @@ std::string programs_directory() {
 std::string page_script() { return own_directory() / "hatchery-bench-page"; }
 
 TemporaryDirectory::TemporaryDirectory() {
-  std::string name = "/tmp/hatchery-bench-XXXXXX";
+  std::string name = fs::temp_directory_path() / "hatchery-bench-XXXXXX";
   if (::mkdtemp(name.data()) != nullptr) path_ = name;
 }
 

@@ -1,11 +1,8 @@
 // What each protection costs: in the pool, by taking one away at a time; and in the kernel, by
 // adding one at a time to a bare vfork and exec, as a sandbox without a pool must for each job.
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bench/floors.h"
@@ -13,6 +10,7 @@
 #include "bench/turns.h"
 #include "core/files.h"
 #include "workers/protocol.h"
+#include "workers/raw.h"
 #include "workers/syscall_policy.h"
 
 namespace hatchery::bench {
@@ -159,13 +157,11 @@ Price unshared(const char* name, int flags) {
 }
 
 int load_filter(const CompiledPolicy& policy) {
-  // An array of struct sock_filter, as the header says.
-  const sock_fprog program = {
-      .len = static_cast<unsigned short>(policy.instructions.size()),
-      .filter = const_cast<sock_filter*>(
-          reinterpret_cast<const sock_filter*>(policy.instructions.data()))};
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 125;
-  return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 ? 0 : 125;
+  // An array of struct sock_filter, as the header says.
+  const auto* filter = reinterpret_cast<const sock_filter*>(policy.instructions.data());
+  const auto count = static_cast<std::uint32_t>(policy.instructions.size());
+  return raw::load_filter(filter, count, 0) == 0 ? 0 : 125;
 }
 
 std::vector<Price> prices() {

@@ -1,9 +1,7 @@
 // What a configuration names on this host: known before any slot is started, and the operator's
 // mistake rather than the host's fault.
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,6 +9,7 @@
 #include "core/fd.h"
 #include "pool/config.h"
 #include "pool/nearest_name.h"
+#include "workers/raw.h"
 
 namespace hatchery {
 namespace {
@@ -34,11 +33,7 @@ Result<void> check_source(const BindMount& bind, const std::string& prefix) {
 
 /// As the sandbox will see it: symbolic links lead from its root.
 int errno_below(int root_fd, const std::string& path) {
-  open_how how{};
-  how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  const UniqueFd found(
-      static_cast<int>(::syscall(SYS_openat2, root_fd, path.c_str(), &how, sizeof how)));
+  const UniqueFd found(raw::open_in_root(root_fd, path.c_str(), O_PATH));
   return found.valid() ? 0 : errno;
 }
 

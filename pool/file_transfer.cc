@@ -15,6 +15,7 @@
 #include <memory>
 
 #include "pool/try_append.h"
+#include "workers/raw.h"
 
 namespace hatchery {
 namespace {
@@ -65,10 +66,7 @@ UniqueFd open_beneath(Base base, const std::string& path, std::uint64_t flags,
 
 /// A mount point in a root that no job can write to; that of an operator may lead to it by a link.
 Result<UniqueFd> open_mounted(int root_fd, const char* name) {
-  open_how how{};
-  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  UniqueFd directory(static_cast<int>(::syscall(SYS_openat2, root_fd, name, &how, sizeof how)));
+  UniqueFd directory(raw::open_in_root(root_fd, name, O_PATH | O_DIRECTORY));
   struct stat root {
   }, found{};
   if (!directory.valid() || ::fstat(root_fd, &root) < 0 || ::fstat(directory.get(), &found) < 0)

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -21,6 +20,7 @@
 #include "core/fd.h"
 #include "core/files.h"
 #include "pool/host_probe.h"
+#include "workers/raw.h"
 
 namespace hatchery {
 namespace {
@@ -146,11 +146,11 @@ HostFeature probe_namespace_limit() {
 
 HostFeature probe_seccomp_action(const char* name, std::uint32_t action, FeatureNeed need,
                                  const char* consequence) {
-  const long result = ::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action);
+  const bool known = raw::knows_filter_action(action);
   return {.name = name,
           .need = need,
-          .present = result == 0,
-          .value = result == 0 ? "yes" : errno_name(errno),
+          .present = known,
+          .value = known ? "yes" : errno_name(errno),
           .consequence = consequence,
           .remedy = "use a kernel built with CONFIG_SECCOMP_FILTER, 5.0 or newer"};
 }

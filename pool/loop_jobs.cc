@@ -1,8 +1,6 @@
 // The life of a job in the loop, from the hand-over on: watched, ended, collected, reported.
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -102,9 +100,8 @@ void Loop::kill_job(Slot& slot, Job& job, KillReason reason) {
 }
 
 void Loop::on_forbidden(Slot& slot, Job& job) {
-  seccomp_notif notification{};
-  if (::ioctl(job.listener.get(), SECCOMP_IOCTL_NOTIF_RECV, &notification) < 0) {
-    // ENOENT: the caller died meanwhile.
+  seccomp_notif notification;
+  if (raw::receive_notification(job.listener.get(), notification) < 0) {
     ring_->poll(*job.notified, job.listener.get(), POLLIN);
     return;
   }

@@ -97,7 +97,7 @@ TEST_F(SlotCgroupTest, RaisesAndLowersTheMemoryLimitInAnyOrder) {
 }
 
 TEST_F(SlotCgroupTest, ForgetsALimitThatIsNoLongerAskedFor) {
-  if (!host.has("cpu")) GTEST_SKIP() << "this host has no cpu controller";
+  HATCHERY_REQUIRE_FEATURE("cgroup_cpu");
   CgroupLimits limits;
   limits.cpu_rate = 0.5;
   limits.cpu_weight = 50;

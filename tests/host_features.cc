@@ -21,6 +21,7 @@
 #include "core/fd.h"
 #include "core/user_namespace.h"
 #include "pool/host_probe.h"
+#include "pool/limits.h"
 
 namespace hatchery::testing {
 namespace {
@@ -143,6 +144,12 @@ std::string missing_freezer_v1() {
   return ::access(kFreezerV1, W_OK) == 0 ? "" : "no freezer of cgroup v1 here";
 }
 
+std::string missing_two_cpus() { return usable_cpus() < 2 ? "there is one CPU" : ""; }
+
+std::string missing_selinux_off() {
+  return find_feature(probed(), "SELinux")->present ? "SELinux is on" : "";
+}
+
 /// A slot's job group is the same for all its jobs: its memory peak can be reset.
 std::string missing_kept_job_group() {
   if (!missing_v2().empty()) return "";
@@ -178,6 +185,8 @@ std::string missing_feature(const std::string& feature) {
   if (feature == "cgroup_v1") return missing_v1();
   if (feature == "cgroup_v2") return missing_v2();
   if (feature == "psi") return missing_psi();
+  if (feature == "two_cpus") return missing_two_cpus();
+  if (feature == "selinux_off") return missing_selinux_off();
   if (feature == "job_group_kept") return missing_kept_job_group();
   if (feature == "tmpfs_xattr") return missing_tmpfs_xattr();
   if (feature == "freezer_v1") return missing_freezer_v1();

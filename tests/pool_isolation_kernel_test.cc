@@ -228,7 +228,7 @@ TEST(SlotsDirectories, AreOpenedOnlyWhereSomethingIsMounted) {
 }
 
 TEST_F(PoolIsolation, AProfileThatDemandsALabelIsRefusedWithoutSelinux) {
-  if (missing_feature("selinux").empty()) GTEST_SKIP() << "SELinux is on";
+  HATCHERY_REQUIRE_FEATURE("selinux_off");
   profile().selinux_type = "container_t";
   const auto refused = Pool::create(config);
   ASSERT_FALSE(refused);

@@ -11,6 +11,7 @@
 #include "pool/limits.h"
 #include "pool/nearest_name.h"
 #include "pool/units.h"
+#include "tests/host_features.h"
 #include "tests/values.h"
 
 namespace hatchery {
@@ -19,7 +20,7 @@ namespace {
 using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 TEST(ParseDuration, ReadsEveryUnitExactly) {
   const std::vector<std::pair<std::string, std::int64_t>> cases = {
@@ -224,7 +225,7 @@ TEST(EffectiveLimits, RefusesWhatIsOutOfRangeOrAboveTheMaximum) {
   profile.maximums.cpu_weight = 200;
   profile.maximums.cpu_set = "1-3";
   profile.defaults.cpu_set = "1";
-  if (usable_cpus() < 2) GTEST_SKIP() << "one CPU";
+  HATCHERY_REQUIRE_FEATURE("two_cpus");
   const std::vector<BadLimits> cases = {
       {"cpu_time", [](Limits& l) { l.cpu_time = Nanoseconds(999'999); }, "999999ns is out of"},
       {"cpu_time", [](Limits& l) { l.cpu_time = Nanoseconds(-1); }, "is negative"},

@@ -82,9 +82,8 @@ void Launch::become_zygote() noexcept {
   context_.joined = join_v1();
   ::close(go_pipe_[1]);
   const auto move_up = [](int fd, int base) noexcept {
-    const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, base);
+    const int moved = raw::move_up(fd, base);
     if (moved < 0) ::_exit(1);
-    ::close(fd);
     return moved;
   };
   // Many, and gone before the first worker is born.

@@ -4,9 +4,11 @@
 
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/openat2.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -40,6 +42,36 @@ inline long clone3(clone_args& args) noexcept { return ::syscall(SYS_clone3, &ar
 inline long load_filter(const sock_filter* filter, std::uint32_t count, unsigned flags) noexcept {
   const sock_fprog program{static_cast<unsigned short>(count), const_cast<sock_filter*>(filter)};
   return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+}
+
+/// Whether the kernel knows what a filter can answer, SECCOMP_RET_*.
+inline bool knows_filter_action(std::uint32_t action) noexcept {
+  return ::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
+}
+
+/// What a filter's listener has to tell. ENOENT: the caller died meanwhile.
+inline int receive_notification(int listener_fd, seccomp_notif& notification) noexcept {
+  notification = {};
+  return ::ioctl(listener_fd, SECCOMP_IOCTL_NOTIF_RECV, &notification);
+}
+
+/// Opens `path` as who has `root_fd` for its root would, links and all, never leaving it.
+inline int open_in_root(int root_fd, const char* path, std::uint64_t flags) noexcept {
+  while (*path == '/') ++path;
+  open_how how{};
+  how.flags = flags | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  return static_cast<int>(
+      ::syscall(SYS_openat2, root_fd, *path == '\0' ? "." : path, &how, sizeof how));
+}
+
+/// The same under the lowest free number from `base` on; `fd` is closed, whatever comes of it.
+inline int move_up(int fd, int base) noexcept {
+  const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, base);
+  const int saved_errno = errno;
+  ::close(fd);
+  errno = saved_errno;
+  return moved;
 }
 
 /// Writes a whole short text to a path below `dir_fd`.

@@ -1,7 +1,6 @@
 #include "workers/slot_setup.h"
 
 #include <linux/mount.h>
-#include <linux/openat2.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -22,16 +21,7 @@ using protocol::MountOp;
 
 using protocol::kDone;
 using raw::failed;
-
-/// Opens `path` (absolute in the sandbox) below the new root, never leaving it.
-int open_in_root(int root_fd, const char* path, std::uint64_t flags) noexcept {
-  while (*path == '/') ++path;
-  open_how how{};
-  how.flags = flags | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  return static_cast<int>(
-      ::syscall(SYS_openat2, root_fd, *path == '\0' ? "." : path, &how, sizeof how));
-}
+using raw::open_in_root;
 
 /// Copies the directory part of `path` to `parent` and returns the last component, or null when it
 /// is too long.
@@ -250,12 +240,10 @@ Failure mount_proc(SlotSetup& setup, int root_fd, const char* target) noexcept {
     return failed(Step::kSlotMountProc);
   ::close(shown_fd);
   // High: a job's low numbers stay free.
-  setup.proc_fd = ::fcntl(proc_fd, F_DUPFD_CLOEXEC, protocol::kPrivateFdBase);
-  ::close(proc_fd);
+  setup.proc_fd = raw::move_up(proc_fd, protocol::kPrivateFdBase);
   const int last_pid_fd =
       ::openat(setup.proc_fd, "sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-  setup.last_pid_fd = ::fcntl(last_pid_fd, F_DUPFD_CLOEXEC, protocol::kPrivateFdBase);
-  ::close(last_pid_fd);
+  setup.last_pid_fd = raw::move_up(last_pid_fd, protocol::kPrivateFdBase);
   // For good: what is 0 here can't be raised by anything inside.
   if (!setup.without(protocol::kWithoutUserNamespaceLimit)) {
     if (setup.injected(Step::kSlotForbidUserNamespaces) ||

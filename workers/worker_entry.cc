@@ -207,7 +207,7 @@ void Worker::place_descriptors() noexcept {
     if (entries_[i].target > highest) highest = entries_[i].target;
   if (highest > 2) {  // A target could be the number of a descriptor that is still needed.
     const auto move_above = [&](int& fd, int index) noexcept {
-      fd = ::fcntl(fd, F_DUPFD_CLOEXEC, highest + 1);
+      fd = raw::move_up(fd, highest + 1);
       check(Step::kWorkerDescriptors, fd, index);
     };
     for (std::size_t i = 0; i < received_count_; ++i) move_above(received_[i], static_cast<int>(i));

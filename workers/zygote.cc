@@ -31,8 +31,7 @@ class NetworkSnapshot {
       if (fds_[i] >= 0) ::close(fds_[i]);
       const int fd = ::open(kPaths[i], O_RDONLY | O_CLOEXEC);
       if (fd < 0 && errno != ENOENT) return -1;  // ENOENT: a kernel without IPv6.
-      fds_[i] = fd < 0 ? -1 : ::fcntl(fd, F_DUPFD_CLOEXEC, protocol::kPrivateFdBase);
-      if (fd >= 0) ::close(fd);
+      fds_[i] = fd < 0 ? -1 : raw::move_up(fd, protocol::kPrivateFdBase);
     }
     return 0;
   }
