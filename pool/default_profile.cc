@@ -1,8 +1,11 @@
 // The built-in profile: what Debian's compilers and interpreters need of a host, and nothing that
 // tells a job about it.
-#include <glob.h>
+#include <fnmatch.h>
 
+#include <algorithm>
 #include <array>
+#include <filesystem>
+#include <string_view>
 
 #include "pool/config.h"
 #include "pool/limits.h"
@@ -98,17 +101,30 @@ BindMount read_only_bind(const std::string& path) {
   return BindMount{.source = path, .target = path, .optional = true};
 }
 
-/// Appends a bind for each path of this host that matches, or the path itself when it is no
-/// pattern: the host may get it before the pool starts.
-void append_binds(const char* pattern, std::vector<BindMount>& binds) {
-  ::glob_t matches = {};
-  if (::glob(pattern, GLOB_NOCHECK, nullptr, &matches) == 0) {
-    for (std::size_t index = 0; index < matches.gl_pathc; ++index) {
-      const std::string path = matches.gl_pathv[index];
-      if (path.find('*') == std::string::npos) binds.push_back(read_only_bind(path));
+/// All of /etc, in order. One look for all patterns: glob(3) would read the directory for each.
+std::vector<std::string> paths_in_etc() {
+  std::vector<std::string> paths;
+  std::error_code code;
+  for (std::filesystem::directory_iterator entry("/etc", code), end; !code && entry != end;
+       entry.increment(code))
+    paths.push_back(entry->path());
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+/// Appends a bind for each path of this host that matches a pattern, or the path itself when it is
+/// none: the host may get it before the pool starts.
+void append_etc(std::vector<BindMount>& binds) {
+  const std::vector<std::string> present = paths_in_etc();
+  for (const std::string_view pattern : kEtcPatterns) {
+    if (pattern.find('*') == std::string_view::npos) {
+      binds.push_back(read_only_bind(std::string(pattern)));
+      continue;
     }
+    for (const std::string& path : present)
+      if (::fnmatch(pattern.data(), path.c_str(), FNM_PATHNAME | FNM_PERIOD) == 0)
+        binds.push_back(read_only_bind(path));
   }
-  ::globfree(&matches);
 }
 
 Limits default_limits() {
@@ -131,7 +147,7 @@ Limits default_limits() {
 Profile default_profile() {
   Profile profile;
   for (const char* path : kSystemPaths) profile.binds.push_back(read_only_bind(path));
-  for (const char* pattern : kEtcPatterns) append_binds(pattern, profile.binds);
+  append_etc(profile.binds);
   profile.masked_paths.assign(kMaskedPaths.begin(), kMaskedPaths.end());
   profile.defaults = default_limits();
   profile.slots_max = std::min(usable_cpus(), kSlotsMax);

@@ -75,6 +75,11 @@ void LauncherLink::stop() noexcept {
   pid_ = -1;
 }
 
+void LauncherLink::prepare(int plan_fd) {
+  const protocol::PrepareSlot message;
+  static_cast<void>(raw::send_message(socket_.get(), &message, sizeof message, &plan_fd, 1));
+}
+
 Result<void> LauncherLink::send(const protocol::StartSlot& message, const std::vector<int>& fds) {
   if (raw::send_message(socket_.get(), &message, sizeof message, fds.data(), fds.size()) < 0)
     return errno_error(Step::kSendMessage, "to the launcher", errno);

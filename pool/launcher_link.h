@@ -23,6 +23,8 @@ class LauncherLink {
   /// Ends and reaps it; every zygote it started dies with it.
   ~LauncherLink();
 
+  /// Has it open what a slot with this plan binds, meanwhile. An error shows with send().
+  void prepare(int plan_fd);
   Result<void> send(const protocol::StartSlot& message, const std::vector<int>& fds);
   int socket_fd() const noexcept { return socket_.get(); }
 

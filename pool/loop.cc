@@ -132,12 +132,14 @@ Result<void> Loop::open() {
 }
 
 void Loop::run() {
-  raise_priority();
   if (Result<void> opened = open(); !opened) {
     opened_->set_value(std::move(opened));
     opened_.reset();
     stopping_ = true;
   }
+  // Not while it makes the first slots: the launcher, which has its part in that, was kept waiting
+  // on this CPU, with another idle.
+  raise_priority();
   while (!(stopping_ && slots_.empty() && live_.empty() && backlog_.count() == 0)) turn();
   finish();
 }

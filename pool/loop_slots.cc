@@ -233,12 +233,13 @@ void Loop::start_slot(std::size_t profile) {
   ++state.alive;
   ++state.starting;
   ++total_count_;
+  const Result<UniqueFd>& plan = common_.slot_plans.get()[profile];
+  if (!plan) return slot_start_failed(slot, plan.error());
+  launcher_.prepare(plan->get());
   protocol::StartSlot message;
   UniqueFd theirs;
   if (Result<void> prepared = prepare_slot(slot, message, theirs); !prepared)
     return slot_start_failed(slot, std::move(prepared).error());
-  const Result<UniqueFd>& plan = common_.slot_plans.get()[profile];
-  if (!plan) return slot_start_failed(slot, plan.error());
   std::vector<int> fds = {theirs.get(), plan->get()};
   if (slot.cgroup->job_dir_fd() >= 0) {
     message.has_v2 = 1;

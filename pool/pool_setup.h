@@ -36,7 +36,7 @@ struct LoopShare {
 
 /// What the loops of a pool have in common. It outlives them.
 struct PoolCommon {
-  PoolConfig config;
+  PoolConfig config = {.profiles = {}};  ///< That of prepare_pool(), at its end.
   CgroupHost cgroups;
   std::string host_name;  ///< CgroupHost::name().
   std::string zygote_path;

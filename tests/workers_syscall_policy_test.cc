@@ -68,6 +68,15 @@ std::string json_error(const std::string& json) {
   return policy ? "" : policy.error().message();
 }
 
+TEST(DefaultSyscallPolicy, IsInTheLibraryAsItWouldBeCompiledNow) {
+  const CompiledPolicy built_in = default_compiled_policy();
+  EXPECT_EQ(built_in.instructions, default_compiled().instructions);
+  EXPECT_EQ(built_in.zygote_filter, default_compiled().zygote_filter);
+  EXPECT_EQ(built_in.worker_filter, default_compiled().worker_filter);
+  EXPECT_EQ(built_in.needs_listener, default_compiled().needs_listener);
+  EXPECT_EQ(built_in.loads_before_job, default_compiled().loads_before_job);
+}
+
 TEST(DefaultSyscallPolicy, AllowsWhatProgramsNeed) {
   for (const char* name :
        {"read", "openat", "execve", "mmap", "futex", "exit_group", "statx", "getrandom", "rseq"})

@@ -36,32 +36,35 @@ constexpr int kBindsFdBase = 512;
 
 class Launch {
  public:
-  Launch(const StartSlot& start, const StartFds& fds) noexcept : start_(start), fds_(fds) {}
-  /// On success `pid` and `pidfd` are the zygote's.
-  Failure run() noexcept;
+  /// Opens what the plan binds; what fails is left to run().
+  void prepare(int plan_fd) noexcept;
+  /// On success `pid` and `pidfd` are the zygote's. Once for each slot.
+  Failure run(const StartSlot& start, const StartFds& fds) noexcept;
   int pid = 0;
   int pidfd = -1;
 
  private:
-  Failure map_plan() noexcept;
+  Failure map_plan(int plan_fd) noexcept;
+  bool is_prepared(int plan_fd) const noexcept;
+  void forget_plan() noexcept;
   Failure clone_zygote() noexcept;
   long clone_as_owner(clone_args& args) const noexcept;
   Failure map_ids() const noexcept;
   Failure join_v1() const noexcept;
   [[noreturn]] void become_zygote() noexcept;
-  void close_bind_sources() const noexcept;
 
-  const StartSlot& start_;
-  const StartFds& fds_;
+  StartSlot start_;
+  StartFds fds_;
   ZygoteContext context_{};
+  struct stat plan_status_ {};  ///< Which file is mapped.
+  bool sources_open_ = false;
   int go_pipe_[2] = {-1, -1};
 };
 
-Failure Launch::map_plan() noexcept {
-  struct stat status {};
-  if (::fstat(fds_.plan, &status) < 0) return failed(Step::kReceiveMessage, 0);
-  const auto size = static_cast<std::size_t>(status.st_size);
-  void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fds_.plan, 0);
+Failure Launch::map_plan(int plan_fd) noexcept {
+  if (::fstat(plan_fd, &plan_status_) < 0) return failed(Step::kReceiveMessage, 0);
+  const auto size = static_cast<std::size_t>(plan_status_.st_size);
+  void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, plan_fd, 0);
   if (mapped == MAP_FAILED) return failed(Step::kReceiveMessage, 1);
   const auto* plan = static_cast<const protocol::SlotPlan*>(mapped);
   if (const int rule = plan_check::broken_rule(plan, size); rule != 0) {
@@ -70,12 +73,31 @@ Failure Launch::map_plan() noexcept {
     return failed(Step::kReceiveMessage, 1 + rule);
   }
   context_.setup.plan = plan;
-  context_.setup.fault_step = start_.fault_step;
-  context_.setup.fault_errnum = start_.fault_errnum;
-  context_.home_cpu = start_.home_cpu;
-  std::memcpy(context_.setup.file_context, start_.file_context, sizeof start_.file_context);
-  context_.setup.file_context[sizeof start_.file_context - 1] = '\0';
   return kDone;
+}
+
+bool Launch::is_prepared(int plan_fd) const noexcept {
+  struct stat status {};
+  // A fault is met by doing it anew.
+  return sources_open_ && start_.fault_step == 0 && ::fstat(plan_fd, &status) == 0 &&
+         status.st_dev == plan_status_.st_dev && status.st_ino == plan_status_.st_ino;
+}
+
+void Launch::forget_plan() noexcept {
+  SlotSetup& setup = context_.setup;
+  if (setup.plan == nullptr) return;
+  for (const int fd : setup.bind_fds)
+    if (fd >= 0) ::close(fd);
+  if (setup.root_fd >= 0) ::close(setup.root_fd);
+  ::munmap(const_cast<protocol::SlotPlan*>(setup.plan), setup.plan->size);
+  context_ = {};
+  sources_open_ = false;
+}
+
+void Launch::prepare(int plan_fd) noexcept {
+  forget_plan();
+  sources_open_ = map_plan(plan_fd).step == Step::kNone &&
+                  open_bind_sources(context_.setup).step == Step::kNone;
 }
 
 void Launch::become_zygote() noexcept {
@@ -172,26 +194,35 @@ Failure Launch::join_v1() const noexcept {
   return kDone;
 }
 
-void Launch::close_bind_sources() const noexcept {
-  for (const int fd : context_.setup.bind_fds)
-    if (fd >= 0) ::close(fd);
-  if (context_.setup.root_fd >= 0) ::close(context_.setup.root_fd);
-}
-
-Failure Launch::run() noexcept {
-  Failure failure = map_plan();
-  if (failure.step != Step::kNone) return failure;
-  failure = open_bind_sources(context_.setup);
+Failure Launch::run(const StartSlot& start, const StartFds& fds) noexcept {
+  start_ = start;
+  fds_ = fds;
+  pid = 0;
+  pidfd = -1;
+  Failure failure = kDone;
+  if (!is_prepared(fds.plan)) {
+    forget_plan();
+    failure = map_plan(fds.plan);
+  }
+  SlotSetup& setup = context_.setup;
+  setup.fault_step = start.fault_step;
+  setup.fault_errnum = start.fault_errnum;
+  context_.home_cpu = start.home_cpu;
+  std::memcpy(setup.file_context, start.file_context, sizeof start.file_context);
+  setup.file_context[sizeof start.file_context - 1] = '\0';
+  if (failure.step == Step::kNone && !sources_open_) failure = open_bind_sources(setup);
   if (failure.step == Step::kNone && ::pipe2(go_pipe_, O_CLOEXEC) < 0)
     failure = failed(Step::kSlotClone, 1);
   if (failure.step == Step::kNone) failure = clone_zygote();
-  close_bind_sources();
   if (failure.step == Step::kNone) failure = map_ids();
   if (failure.step == Step::kNone && ::write(go_pipe_[1], "g", 1) != 1)
     failure = failed(Step::kSlotClone, 2);
-  ::close(go_pipe_[0]);
-  ::close(go_pipe_[1]);  // Without the byte, this end of file makes the zygote exit.
-  ::munmap(const_cast<protocol::SlotPlan*>(context_.setup.plan), context_.setup.plan->size);
+  // Without the byte, this end of file makes the zygote exit.
+  for (int& fd : go_pipe_) {
+    ::close(fd);
+    fd = -1;
+  }
+  forget_plan();
   return failure;
 }
 
@@ -209,7 +240,8 @@ bool sort_fds(const StartSlot& start, const int* fds, std::size_t count, StartFd
   return true;
 }
 
-void serve(int socket_fd, const StartSlot& start, const int* fds, std::size_t count) noexcept {
+void serve(int socket_fd, Launch& launch, const StartSlot& start, const int* fds,
+           std::size_t count) noexcept {
   protocol::SlotStarted started;
   started.slot = start.slot;
   int pidfd = -1;
@@ -217,15 +249,19 @@ void serve(int socket_fd, const StartSlot& start, const int* fds, std::size_t co
   if (!sort_fds(start, fds, count, named)) {
     started.failure = {Step::kReceiveMessage, -1, EPROTO};
   } else {
-    Launch launch(start, named);
-    started.failure = launch.run();
+    started.failure = launch.run(start, named);
     started.pid = launch.pid;
     pidfd = launch.pidfd;
   }
   const bool good = started.failure.step == Step::kNone && pidfd >= 0;
   raw::send_message(socket_fd, &started, sizeof started, &pidfd, good ? 1 : 0);
   if (pidfd >= 0) ::close(pidfd);
-  for (std::size_t i = 0; i < count; ++i) ::close(fds[i]);
+}
+
+bool is_prepare(const StartSlot& message, ssize_t size, std::size_t fds_count) noexcept {
+  return size == sizeof(protocol::PrepareSlot) && fds_count == 1 &&
+         message.kind == protocol::MessageKind::kPrepareSlot &&
+         message.version == protocol::kProtocolVersion;
 }
 
 void prepare_process() noexcept {
@@ -259,15 +295,21 @@ void prepare_process() noexcept {
 
 int run_launcher(int socket_fd) noexcept {
   prepare_process();
+  static Launch launch;
   for (;;) {
-    StartSlot start;
+    StartSlot start;  // Begins as PrepareSlot does.
     iovec part{&start, sizeof start};
     int fds[protocol::kFdsMax];
     std::size_t count = 0;
     const ssize_t size = raw::receive_message(socket_fd, &part, 1, fds, protocol::kFdsMax, &count);
     if (size == 0) return 0;  // The pool is gone or shuts down.
-    if (size != sizeof start) return 1;
-    serve(socket_fd, start, fds, count);
+    if (is_prepare(start, size, count))
+      launch.prepare(fds[0]);
+    else if (size == sizeof start)
+      serve(socket_fd, launch, start, fds, count);
+    else
+      return 1;
+    for (std::size_t i = 0; i < count; ++i) ::close(fds[i]);
   }
 }
 

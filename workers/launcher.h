@@ -7,7 +7,8 @@
 
 namespace hatchery {
 
-/// Serves StartSlot messages on `socket_fd` until end of file. Returns an exit status.
+/// Serves PrepareSlot and StartSlot messages on `socket_fd` until end of file. Returns an exit
+/// status.
 int run_launcher(int socket_fd) noexcept;
 
 }  // namespace hatchery

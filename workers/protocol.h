@@ -1,7 +1,8 @@
 // Every message between pool, launcher, zygote and worker: fixed layouts, one datagram each, over
 // SOCK_SEQPACKET. Both sides are built together; kProtocolVersion refuses a stray old executable.
 //
-//   pool ── StartSlot + fds ──► launcher      one slot at a time
+//   pool ── PrepareSlot + fd ─► launcher      one slot at a time: its plan
+//   pool ── StartSlot + fds ──► launcher      and all else
 //   pool ◄─ SlotStarted + pidfd launcher      or its failure
 //   pool ◄─ Parked + fds ────── worker        a slot is ready for a job
 //   pool ── JobPlan + fds ────► worker        the worker becomes the job
@@ -52,6 +53,7 @@ enum class MessageKind : std::uint32_t {
   kEnded,
   kReset,
   kSetupFailed,
+  kPrepareSlot,
 };
 
 /// Where something failed: `index` counts within the step (bind 3, rlimit 2), −1 where there is
@@ -132,6 +134,15 @@ static_assert(sizeof(SlotPlan) == 96);
 
 // ---- launcher
 // --------------------------------------------------------------------------------------
+
+/// A StartSlot with this plan follows soon. The launcher opens what is to be bound while the pool
+/// still makes the slot's control groups. It is not answered, and may be left out: whatever fails
+/// is tried again, and told, with StartSlot. Descriptor: the slot plan.
+struct PrepareSlot {
+  MessageKind kind = MessageKind::kPrepareSlot;
+  std::uint32_t version = kProtocolVersion;
+};
+static_assert(sizeof(PrepareSlot) == 8);
 
 /// Descriptors: zygote's socket, slot plan, then (has_v2) the zygote's and the job's v2 cgroup
 /// directory, then "tasks" of each v1 hierarchy.

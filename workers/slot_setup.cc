@@ -253,7 +253,28 @@ Failure mount_proc(SlotSetup& setup, int root_fd, const char* target) noexcept {
   return kDone;
 }
 
-Failure mask(const SlotSetup& setup, int root_fd, std::uint32_t index) noexcept {
+/// The read-only mount that covers masked directories, or files. It is attached where it comes
+/// from: before Linux 6.15 only such a mount can be copied.
+int cover(SlotSetup& setup, int root_fd, bool directory) noexcept {
+  int& cover_fd = setup.cover_fds[directory ? 1 : 0];
+  if (cover_fd >= 0) return cover_fd;
+  // Of the slot's own root, not a filesystem each: every memory cgroup of the host has a word for
+  // every mounted filesystem (shrinker_info), which is most of what a slot costs among thousands.
+  const int place_fd =
+      open_in_root(root_fd, directory ? protocol::kMaskDirectory : protocol::kMaskFile, O_PATH);
+  if (place_fd < 0) return -1;
+  const int tree_fd =
+      ::open_tree(place_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  if (tree_fd < 0 ||
+      restrict_mount(tree_fd,
+                     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+                     0) < 0 ||
+      attach_on(place_fd, tree_fd) < 0)
+    return -1;
+  return cover_fd = tree_fd;
+}
+
+Failure mask(SlotSetup& setup, int root_fd, std::uint32_t index) noexcept {
   if (setup.without(protocol::kWithoutMasks)) return kDone;
   const char* target = setup.text(setup.mounts()[index].target);
   const auto at = static_cast<int>(index);
@@ -261,24 +282,13 @@ Failure mask(const SlotSetup& setup, int root_fd, std::uint32_t index) noexcept 
   if (target_fd < 0) return errno == ENOENT ? kDone : failed(Step::kSlotMaskPath, at);
   struct stat status {};
   if (::fstat(target_fd, &status) < 0) return failed(Step::kSlotMaskPath, at);
-  // Of the slot's own root, not a filesystem each: every memory cgroup of the host has a word for
-  // every mounted filesystem (shrinker_info), which is most of what a slot costs among thousands.
-  const bool directory = S_ISDIR(status.st_mode);
-  const int masked_fd =
-      open_in_root(root_fd, directory ? protocol::kMaskDirectory : protocol::kMaskFile, O_PATH);
-  const int cover_fd =
-      masked_fd < 0
-          ? -1
-          : ::open_tree(masked_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-  if (masked_fd < 0 || cover_fd < 0 ||
-      restrict_mount(cover_fd,
-                     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
-                     0) < 0)
+  const int cover_fd = cover(setup, root_fd, S_ISDIR(status.st_mode));
+  const int copy_fd =
+      cover_fd < 0 ? -1
+                   : ::open_tree(cover_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  if (copy_fd < 0 || setup.injected(Step::kSlotMaskPath) || attach_on(target_fd, copy_fd) < 0)
     return failed(Step::kSlotMaskPath, at);
-  ::close(masked_fd);
-  if (setup.injected(Step::kSlotMaskPath) || attach_on(target_fd, cover_fd) < 0)
-    return failed(Step::kSlotMaskPath, at);
-  ::close(cover_fd);
+  ::close(copy_fd);
   return kDone;
 }
 
@@ -423,6 +433,8 @@ protocol::Failure build_slot(SlotSetup& setup) noexcept {
     const Failure failure = apply(setup, root_fd, i);
     if (failure.step != Step::kNone) return failure;
   }
+  for (const int fd : setup.cover_fds)
+    if (fd >= 0) ::close(fd);
   const Failure entered = enter_root(setup, root_fd);
   if (entered.step != Step::kNone) return entered;
   const char* hostname = setup.text(setup.plan->hostname);

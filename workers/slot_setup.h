@@ -33,6 +33,8 @@ struct SlotSetup {
   /// ns_last_pid of the slot's pid namespace, open for writing; opened by build_slot() before
   /// /proc/sys becomes read-only.
   int last_pid_fd = -1;
+  /// What is shown in place of masked files, and of directories; −1 until one is masked.
+  int cover_fds[2] = {-1, -1};
   int proc_fd = -1;  ///< Of a writable /proc that has no path, for zygote and worker.
   /// What each tmpfs looked like when it was mounted.
   TmpfsState tmpfs[kTmpfsCount];

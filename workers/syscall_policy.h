@@ -83,6 +83,10 @@ Result<SyscallPolicy> syscall_policy_from_json(std::string_view json, const std:
 /// is an error.
 Result<CompiledPolicy> compile_syscall_policy(const SyscallPolicy& policy);
 
+/// The same of default_syscall_policy(SyscallAction::kErrno), compiled when Hatchery was built: a
+/// quarter of what the start of a pool would take.
+CompiledPolicy default_compiled_policy();
+
 /// Name for reports; "unknown" when libseccomp has none. `architecture` is AUDIT_ARCH_*; x32 calls
 /// carry bit 30.
 std::string syscall_name(std::uint32_t architecture, std::int64_t number);

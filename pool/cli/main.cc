@@ -4,12 +4,15 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pool/cli/common.h"
@@ -117,6 +120,24 @@ int explain(const CLI::App& app, const CLI::ParseError& error) {
   return kExitUsage;
 }
 
+/// Only the verb that the command line begins with, if there is one: the options of all others take
+/// the parser longer than a job takes.
+void add_verbs(CLI::App& app, CommandLine& line, int& exit_status) {
+  struct Verb {
+    std::string_view name;
+    void (*add)(CLI::App& app, int& exit_status);
+  };
+  static constexpr Verb kVerbs[] = {{"batch", add_batch_verb},   {"judge", add_judge_verb},
+                                    {"serve", add_serve_verb},   {"config", add_config_verb},
+                                    {"doctor", add_doctor_verb}, {"bench", add_bench_verb}};
+  const std::string_view first = line.args.empty() ? "" : std::string_view(line.args.front());
+  const auto is_first = [first](const Verb& verb) { return verb.name == first; };
+  const bool alone = first == "run" || std::any_of(std::begin(kVerbs), std::end(kVerbs), is_first);
+  if (!alone || first == "run") add_run_verb(app, line.command, exit_status);
+  for (const Verb& verb : kVerbs)
+    if (!alone || is_first(verb)) verb.add(app, exit_status);
+}
+
 int run_command(int argc, char** argv) {
   int exit_status = kExitSuccess;
   CommandLine line = split_command_line(argc, argv);
@@ -125,13 +146,7 @@ int run_command(int argc, char** argv) {
   app.set_version_flag("--version", std::string("hatchery ") + HATCHERY_VERSION);
   app.require_subcommand(1);
   app.footer(kFooter);
-  add_run_verb(app, line.command, exit_status);
-  add_batch_verb(app, exit_status);
-  add_judge_verb(app, exit_status);
-  add_serve_verb(app, exit_status);
-  add_config_verb(app, exit_status);
-  add_doctor_verb(app, exit_status);
-  add_bench_verb(app, exit_status);
+  add_verbs(app, line, exit_status);
   // The parser takes its arguments from the back.
   std::vector<std::string> args(line.args.rbegin(), line.args.rend());
   try {
