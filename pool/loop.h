@@ -146,7 +146,7 @@ class Loop {
   void check_limits(Slot& slot, Job& job, std::int64_t now_ns);
   void kill_job(Slot& slot, Job& job, KillReason reason);
   void on_forbidden(Slot& slot, Job& job);
-  void listen_to_collector(Slot& slot, Job& job, Collector& collector);
+  void listen_to_collector(Collector& collector);
   void drain_collector(Slot* slot, Job& job, Collector& collector);
   void on_ended(Slot& slot, const protocol::Ended& ended);
   SlotDirectories directories_of(const Slot& slot, const Job& job) const;

@@ -112,14 +112,15 @@ void Loop::on_forbidden(Slot& slot, Job& job) {
   kill_job(slot, job, KillReason::kForbidden);
 }
 
-void Loop::listen_to_collector(Slot& slot, Job& job, Collector& collector) {
+void Loop::listen_to_collector(Collector& collector) {
   if (!collector.readable)
-    collector.readable = std::make_unique<Completion>([this, &slot, &job, &collector](int result) {
+    collector.readable.emplace([this, &collector](int result) {
       // At the job's end the rest is read at once, and the write end closed: then this is only the
       // echo of a cancel, or of that end if it came first.
-      if (result == -ECANCELED || slot.job != &job || !collector.write_end.valid()) return;
-      drain_collector(&slot, job, collector);
-      if (!collector.overflown || collector.discards) listen_to_collector(slot, job, collector);
+      Job& job = *collector.job;
+      if (result == -ECANCELED || job.slot == nullptr || !collector.write_end.valid()) return;
+      drain_collector(job.slot, job, collector);
+      if (!collector.overflown || collector.discards) listen_to_collector(collector);
     });
   ring_->poll(*collector.readable, collector.pipe.get(), POLLIN);
 }
@@ -241,6 +242,7 @@ void Loop::collect(Slot& slot, Job& job) {
 
 std::vector<Output> Loop::take_outputs(Job& job, const SlotDirectories& directories) {
   std::vector<Output> outputs;
+  outputs.reserve(job.collectors.size() + job.spec.files_out.size());
   std::uint64_t room = kReportBytesMax;
   for (const auto& collector : job.collectors) {
     Output output{.name = collector->name, .truncated = collector->overflown};

@@ -137,9 +137,10 @@ void Loop::unlease(Slot& slot) {
 
 namespace {
 
-std::unique_ptr<Collector> collector_of(const Job& job, int number, const std::string& name,
+std::unique_ptr<Collector> collector_of(Job& job, int number, const std::string& name,
                                         std::optional<std::uint64_t> bytes_max) {
   auto collector = std::make_unique<Collector>();
+  collector->job = &job;
   collector->fd = number;
   collector->name = name;
   // One byte more would be the limit's end, so a stream of exactly the limit is whole.
@@ -194,6 +195,8 @@ Result<UniqueFd> Loop::open_stream(const Slot& slot, Job& job, int number, const
 }
 
 Result<void> Loop::wire(const Slot& slot, Job& job, std::vector<UniqueFd>& fds) {
+  fds.reserve(job.plan.fds.size() + 1);
+  job.collectors.reserve(job.plan.fds.size());
   for (protocol::FdEntry& entry : job.plan.fds) {
     const Stream& stream = job.spec.fds.at(entry.target);
     if (std::holds_alternative<NullStream>(stream)) continue;
@@ -245,7 +248,7 @@ void Loop::hand_over(Slot& slot, Job& job) {
   for (const auto& collector : job.collectors) {
     if (!collector->pipe.valid()) continue;
     collector->write_end = std::move(fds[collector->sent_at]);
-    listen_to_collector(slot, job, *collector);
+    listen_to_collector(*collector);
   }
   if (job.listener.valid()) {
     job.notified = std::make_unique<Completion>([this, &slot, &job](int result) {

@@ -18,7 +18,7 @@ namespace hatchery {
 namespace {
 
 /// Its own objects of a job that just ended, which the kernel frees some RCU grace periods later.
-constexpr std::uint64_t kKernelFreesLater = 1ULL << 20;
+constexpr std::uint64_t kKernelFreesLater = 1280ULL << 10;
 /// What the kernel charges ahead of use on each CPU: 64 pages (MEMCG_CHARGE_BATCH).
 constexpr std::uint64_t kChargedAhead = 256ULL << 10;
 /// A slot has run on so many CPUs lately: those of its home and of a job's own few processes.

@@ -32,7 +32,10 @@ enum class KillReason : std::uint8_t {
 };
 
 /// One stream's bytes on their way into the report.
+struct Job;
+
 struct Collector {
+  Job* job = nullptr;
   int fd = -1;  ///< The descriptor's number in the job.
   std::string name;
   std::uint64_t bytes_max = 0;
@@ -46,7 +49,7 @@ struct Collector {
   std::string bytes = {};
   bool overflown = false;
   bool no_memory = false;  ///< The pool had none for what came.
-  std::unique_ptr<Completion> readable = {};
+  std::optional<Completion> readable = {};
 };
 
 struct Slot;
