@@ -463,17 +463,22 @@ Result<StreamFile> create_stream_file(const std::string& path, const SlotDirecto
   return file;
 }
 
-Result<StreamFile> create_nameless_stream_file() {
+Result<StreamFile> create_nameless_stream_file(const SlotDirectories* slot) {
   StreamFile file;
-  file.read_end = UniqueFd(::memfd_create("hatchery-output", MFD_CLOEXEC));
-  if (!file.read_end.valid())
-    return errno_error(Step::kCreateMemfd, "hatchery-output", errno,
-                       "raise RLIMIT_NOFILE of the pool");
-  // The same description: a second one, by way of /proc, takes 20 us, and the pool uses none of
-  // what the job could change of this one, its position and flags.
-  file.write_end = UniqueFd(::fcntl(file.read_end.get(), F_DUPFD_CLOEXEC, 3));
-  if (!file.write_end.valid()) return errno_error(Step::kCreateMemfd, "hatchery-output", errno);
-  return file;
+  if (slot == nullptr) {
+    file.read_end = UniqueFd(::memfd_create("hatchery-output", MFD_CLOEXEC));
+  } else {
+    const AsJobUser job_user(slot->job_host_uid);
+    file.read_end =
+        UniqueFd(::openat(slot->work_fd, ".", O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+    if (!file.read_end.valid()) return transfer_error(Step::kCopyIn, "a collected file", errno);
+  }
+  // Of the same description, which saves 20 us: the pool uses neither its position nor flags.
+  if (file.read_end.valid())
+    file.write_end = UniqueFd(::fcntl(file.read_end.get(), F_DUPFD_CLOEXEC, 3));
+  if (file.write_end.valid()) return file;
+  return errno_error(Step::kCreateMemfd, "hatchery-output", errno,
+                     "raise RLIMIT_NOFILE of the pool");
 }
 
 Result<std::string> read_stream_file(int fd, std::uint64_t bytes_max) {

@@ -48,8 +48,9 @@ struct StreamFile {
 };
 /// Made, with the directories above it, or emptied, as the job's user, mode 0666. Errors: kCopyIn.
 Result<StreamFile> create_stream_file(const std::string& path, const SlotDirectories& directories);
-/// The same without a name: a memfd.
-Result<StreamFile> create_nameless_stream_file();
+/// The same without a name: in /w of `slot`, with the label of its files, or without one a memfd.
+/// Errors: kCopyIn, kCreateMemfd.
+Result<StreamFile> create_nameless_stream_file(const SlotDirectories* slot);
 /// At most the first `bytes_max` bytes.
 Result<std::string> read_stream_file(int fd, std::uint64_t bytes_max);
 

@@ -152,10 +152,13 @@ std::unique_ptr<Collector> collector_of(Job& job, int number, const std::string&
 
 Result<UniqueFd> Loop::open_stream_file(const Slot& slot, Job& job, int number,
                                         const FileCollectorStream& asked) {
+  // Any other would have the pool's label, which a job can't reopen.
   const bool in_slot = asked.named || !slot.exec_context.empty();
   if (in_slot) HATCHERY_TRY(open_directories(slot, job));
-  Result<StreamFile> file = in_slot ? create_stream_file(asked.path, directories_of(slot, job))
-                                    : create_nameless_stream_file();
+  const SlotDirectories directories = directories_of(slot, job);
+  Result<StreamFile> file = asked.named
+                                ? create_stream_file(asked.path, directories)
+                                : create_nameless_stream_file(in_slot ? &directories : nullptr);
   if (!file) return std::move(file).error();
   job.collectors.push_back(collector_of(job, number, asked.path, asked.bytes_max));
   job.collectors.back()->file = std::move(file->read_end);
