@@ -27,7 +27,8 @@ std::string toml_string(std::string_view text) {
       result += character;
     }
   }
-  return result += '"';
+  result += '"';
+  return result;
 }
 
 const char* toml_bool(bool value) { return value ? "true" : "false"; }

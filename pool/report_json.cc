@@ -190,7 +190,8 @@ std::string report_to_json(const Report& report) {
     if (&output != &report.outputs.front()) text += ',';
     append_output(output, text);
   }
-  return text += "]}";
+  text += "]}";
+  return text;
 }
 
 }  // namespace hatchery

@@ -242,6 +242,19 @@ TEST_F(JobCommand, JobWhoseOutputsFindNoMemoryIsAFileErrorAndTheNextOneRuns) {
   EXPECT_TRUE(has(result.out, "ENOMEM")) << result.out;
 }
 
+TEST_F(JobCommand, AReportIsWrittenWithLittleMoreMemoryThanItTakes) {
+  write_file(scratch_ / "jobs",
+             R"({"args":["/usr/bin/head","-c","200M","/dev/zero"],"limits":{"output":"1G"}})"
+             "\n"
+             R"({"id":"small","args":["/bin/echo","hi"]})"
+             "\n");
+  const ProcessResult result =
+      run_in_shell("ulimit -v 1000000; $H batch -q --slots 1 --ordered " + (scratch_ / "jobs"));
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(lines_of(result.out), 2U);
+  EXPECT_TRUE(has(result.out, R"("id":"small","outcome":"accepted")"));
+}
+
 #endif
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "tests/pool_fixture.h"
+#include "tests/selinux_fixture.h"
 
 namespace hatchery {
 
@@ -152,6 +153,7 @@ class OwnRootFaults : public PoolFaults {
     for (const char* name : {"proc", "dev", "tmp", "w", "usr"}) fs::create_directory(root_ / name);
     for (const char* name : {"bin", "lib", "lib64"})
       fs::create_symlink(fs::path("usr") / name, root_ / name);
+    show_to_jobs(root_);
     PoolFaults::SetUp();
     profile().root_directory = root_;
     profile().binds = {{.source = "/usr", .target = "/usr"}};
@@ -187,6 +189,7 @@ TEST_P(OwnRootFaults, AnOperatorsRootMayHaveLinksToItsMountPoints) {
   fs::remove(root_ / "tmp");
   fs::create_directories(root_ / "var/tmp");
   fs::create_symlink("var/tmp", root_ / "tmp");
+  show_to_jobs(root_);
   JobSpec spec = shell("cat in; cp in out");
   spec.files_in = {{.path = "/tmp/in", .source = FileIn::Bytes{"text"}}};
   spec.files_out = {{.path = "/tmp/out"}};

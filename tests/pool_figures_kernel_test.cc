@@ -188,8 +188,7 @@ class PoolFiguresOfCache : public PoolFigures {
     ASSERT_EQ(::fsync(fd.get()), 0);
     ASSERT_EQ(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
     ASSERT_EQ(::chmod(directory_.c_str(), 0755), 0);
-    if (missing_feature("selinux").empty())
-      for (const std::string& path : {directory_, file}) label(path, "usr_t", "s0");
+    show_to_jobs(directory_);
     profile().binds.push_back({.source = directory_, .target = "/cold"});
   }
   void TearDown() override {

@@ -14,8 +14,16 @@ namespace hatchery::testing {
 
 void label(const std::string& file, const std::string& type, const std::string& range) {
   const std::string context = "system_u:object_r:" + type + ':' + range;
-  ASSERT_EQ(::setxattr(file.c_str(), "security.selinux", context.c_str(), context.size() + 1, 0), 0)
+  ASSERT_EQ(::lsetxattr(file.c_str(), "security.selinux", context.c_str(), context.size() + 1, 0),
+            0)
       << context << ": " << errno;
+}
+
+void show_to_jobs(const std::string& directory) {
+  if (!missing_feature("selinux").empty()) return;
+  label(directory, "usr_t", "s0");
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory))
+    label(entry.path(), "usr_t", "s0");
 }
 
 std::string text_of(const std::string& path) {

@@ -38,8 +38,13 @@ class KernelLog {
   UniqueFd fd_;
 };
 
-/// Gives a file of the host system_u:object_r:TYPE:RANGE. Fails the test where it can't.
+/// Gives a file of the host, or a link, system_u:object_r:TYPE:RANGE. Fails the test where it
+/// can't.
 void label(const std::string& file, const std::string& type, const std::string& range);
+
+/// Where SELinux is enforcing, gives a directory of the test's own, with all that is in it, a label
+/// that jobs can read.
+void show_to_jobs(const std::string& directory);
 
 /// A directory of the host whose files get labels.
 class LabelledFiles {

@@ -143,7 +143,8 @@ std::string BatchWriter::format(Item item) {
     line = report_to_json(report);
   }
   summary_.add(report);
-  return line += '\n';
+  line += '\n';
+  return line;
 }
 
 }  // namespace hatchery::cli

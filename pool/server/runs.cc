@@ -99,7 +99,8 @@ class Runs::Started final : public Run, public std::enable_shared_from_this<Runs
       text += result.json;
     }
     reports_.clear();
-    return text += "]\n";
+    text += "]\n";
+    return text;
   }
 
   void cancel() override {
