@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "tests/cli_fixture.h"
+#include "tests/selinux_fixture.h"
 
 namespace hatchery {
 namespace {
@@ -20,6 +21,7 @@ TEST_F(JobCommand, InterruptedJudgeShowsEveryVerdictThatItCounts) {
   ASSERT_EQ(::chmod(scratch_.path().c_str(), 0755) + ::chmod(shared.c_str(), 0777), 0);
   ASSERT_EQ(::mkfifo((shared + "/running").c_str(), 0666), 0);
   ASSERT_EQ(::chmod((shared + "/running").c_str(), 0666), 0);
+  testing::show_to_jobs(shared, "hatchery_job_file_t");
   write_file(package + "/problem.yaml", "name: Interrupted\nlimits:\n  time_limit: 60\n");
   write_file(package + "/data/secret/1.in", "1\n");
   write_file(package + "/data/secret/1.ans", "1\n");

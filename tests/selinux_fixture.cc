@@ -19,11 +19,11 @@ void label(const std::string& file, const std::string& type, const std::string& 
       << context << ": " << errno;
 }
 
-void show_to_jobs(const std::string& directory) {
+void show_to_jobs(const std::string& directory, const std::string& type) {
   if (!missing_feature("selinux").empty()) return;
-  label(directory, "usr_t", "s0");
+  label(directory, type, "s0");
   for (const auto& entry : std::filesystem::recursive_directory_iterator(directory))
-    label(entry.path(), "usr_t", "s0");
+    label(entry.path(), type, "s0");
 }
 
 std::string text_of(const std::string& path) {

@@ -43,8 +43,8 @@ class KernelLog {
 void label(const std::string& file, const std::string& type, const std::string& range);
 
 /// Where SELinux is enforcing, gives a directory of the test's own, with all that is in it, a label
-/// that jobs can read.
-void show_to_jobs(const std::string& directory);
+/// that jobs can read; with hatchery_job_file_t, write too.
+void show_to_jobs(const std::string& directory, const std::string& type = "usr_t");
 
 /// A directory of the host whose files get labels.
 class LabelledFiles {
