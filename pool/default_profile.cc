@@ -116,14 +116,13 @@ std::vector<std::string> paths_in_etc() {
 /// none: the host may get it before the pool starts.
 void append_etc(std::vector<BindMount>& binds) {
   const std::vector<std::string> present = paths_in_etc();
-  for (const std::string_view pattern : kEtcPatterns) {
-    if (pattern.find('*') == std::string_view::npos) {
-      binds.push_back(read_only_bind(std::string(pattern)));
-      continue;
-    }
-    for (const std::string& path : present)
-      if (::fnmatch(pattern.data(), path.c_str(), FNM_PATHNAME | FNM_PERIOD) == 0)
-        binds.push_back(read_only_bind(path));
+  for (const char* pattern : kEtcPatterns) {
+    if (std::string_view(pattern).find('*') == std::string_view::npos)
+      binds.push_back(read_only_bind(pattern));
+    else
+      for (const std::string& path : present)
+        if (::fnmatch(pattern, path.c_str(), FNM_PATHNAME | FNM_PERIOD) == 0)
+          binds.push_back(read_only_bind(path));
   }
 }
 

@@ -147,7 +147,7 @@ class Loop {
   void kill_job(Slot& slot, Job& job, KillReason reason);
   void on_forbidden(Slot& slot, Job& job);
   void listen_to_collector(Collector& collector);
-  void drain_collector(Slot* slot, Job& job, Collector& collector);
+  void drain_collector(Slot* slot, Collector& collector);
   void on_ended(Slot& slot, const protocol::Ended& ended);
   SlotDirectories directories_of(const Slot& slot, const Job& job) const;
   /// From then to the job's end they are the same, whatever becomes of the slot.

@@ -119,13 +119,13 @@ void Loop::listen_to_collector(Collector& collector) {
       // echo of a cancel, or of that end if it came first.
       Job& job = *collector.job;
       if (result == -ECANCELED || job.slot == nullptr || !collector.write_end.valid()) return;
-      drain_collector(job.slot, job, collector);
+      drain_collector(job.slot, collector);
       if (!collector.overflown || collector.discards) listen_to_collector(collector);
     });
   ring_->poll(*collector.readable, collector.pipe.get(), POLLIN);
 }
 
-void Loop::drain_collector(Slot* slot, Job& job, Collector& collector) {
+void Loop::drain_collector(Slot* slot, Collector& collector) {
   char part[65536];
   // While the job runs, a bound on one visit keeps other jobs alive beside a flood. Of reads, not
   // of bytes: a pipe in packet mode (O_DIRECT) gives one byte a read if the job likes.
@@ -141,7 +141,7 @@ void Loop::drain_collector(Slot* slot, Job& job, Collector& collector) {
     if (static_cast<std::uint64_t>(got) > room || collector.no_memory) {
       collector.overflown = true;
       if (collector.discards && !collector.no_memory) continue;
-      if (slot != nullptr) kill_job(*slot, job, KillReason::kOutput);
+      if (slot != nullptr) kill_job(*slot, *collector.job, KillReason::kOutput);
       return;
     }
   }
@@ -220,7 +220,7 @@ void Loop::collect(Slot& slot, Job& job) {
     if (collector->file.valid())
       quick &= measure_stream_file(*collector) <= kQuickReadBytes;
     else if (!collector->overflown)
-      drain_collector(nullptr, job, *collector);
+      drain_collector(nullptr, *collector);
     collector->write_end.reset();
   }
   if (job.notified) ring_->cancel(*job.notified);

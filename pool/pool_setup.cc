@@ -55,8 +55,10 @@ std::unique_ptr<CgroupFileBudget> make_room_for_files(const PoolConfig& config) 
 Result<CompiledPolicy> compile_policy(const Profile& profile) {
   const bool kill = profile.refused_call == RefusedCall::kKill;
   if (!kill && profile.seccomp_policy.empty()) return default_compiled_policy();
-  SyscallPolicy policy = default_syscall_policy(SyscallAction::kKill);
-  if (!profile.seccomp_policy.empty()) {
+  SyscallPolicy policy;
+  if (profile.seccomp_policy.empty()) {
+    policy = default_syscall_policy(SyscallAction::kKill);
+  } else {
     Result<std::string> text = read_whole_file(profile.seccomp_policy, 4U << 20);
     if (!text) return std::move(text).error();
     Result<SyscallPolicy> parsed = syscall_policy_from_json(*text, profile.seccomp_policy);

@@ -133,6 +133,20 @@ std::uint64_t guards(const SlotSetup& setup, std::uint64_t attributes) noexcept 
   return setup.without(protocol::kWithoutMountFlags) ? attributes & ~kGuards : attributes;
 }
 
+/// A detached copy of the mount at `fd`; with AT_RECURSIVE of those below it too.
+int copy_mount(int fd, unsigned flags = 0) noexcept {
+  return ::open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | flags);
+}
+
+/// Lays a restricted copy of what is at `place_fd` over it, and closes that. Returns the copy.
+int bind_on_itself(int place_fd, std::uint64_t attributes, unsigned flags) noexcept {
+  const int copy_fd = copy_mount(place_fd, flags);
+  if (copy_fd < 0 || restrict_mount(copy_fd, attributes, flags) < 0 ||
+      attach_on(place_fd, copy_fd) < 0)
+    return -1;
+  return copy_fd;
+}
+
 /// `host_inodes` becomes true where its inodes are the host's.
 int open_source(const SlotSetup& setup, const MountOp& op, OwnInodes* own,
                 bool& host_inodes) noexcept {
@@ -231,8 +245,7 @@ Failure mount_proc(SlotSetup& setup, int root_fd, const char* target) noexcept {
   // /proc is read-only. Its files below the job's own ids would else be the job's: oom_score_adj,
   // by which it would let the OOM killer take the zygote, or somebody on the host, in its stead.
   // Copied once it is attached: before Linux 6.15 only such a mount can be.
-  const int shown_fd =
-      ::open_tree(proc_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  const int shown_fd = copy_mount(proc_fd);
   const bool read_only =
       !setup.without(protocol::kWithoutReadOnly) && !setup.without(protocol::kWithoutReadOnlyProc);
   if (shown_fd < 0 || (read_only && restrict_mount(shown_fd, MOUNT_ATTR_RDONLY, 0) < 0) ||
@@ -262,16 +275,10 @@ int cover(SlotSetup& setup, int root_fd, bool directory) noexcept {
   // every mounted filesystem (shrinker_info), which is most of what a slot costs among thousands.
   const int place_fd =
       open_in_root(root_fd, directory ? protocol::kMaskDirectory : protocol::kMaskFile, O_PATH);
-  if (place_fd < 0) return -1;
-  const int tree_fd =
-      ::open_tree(place_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-  if (tree_fd < 0 ||
-      restrict_mount(tree_fd,
-                     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
-                     0) < 0 ||
-      attach_on(place_fd, tree_fd) < 0)
-    return -1;
-  return cover_fd = tree_fd;
+  if (place_fd >= 0)
+    cover_fd = bind_on_itself(
+        place_fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0);
+  return cover_fd;
 }
 
 Failure mask(SlotSetup& setup, int root_fd, std::uint32_t index) noexcept {
@@ -283,9 +290,7 @@ Failure mask(SlotSetup& setup, int root_fd, std::uint32_t index) noexcept {
   struct stat status {};
   if (::fstat(target_fd, &status) < 0) return failed(Step::kSlotMaskPath, at);
   const int cover_fd = cover(setup, root_fd, S_ISDIR(status.st_mode));
-  const int copy_fd =
-      cover_fd < 0 ? -1
-                   : ::open_tree(cover_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  const int copy_fd = cover_fd < 0 ? -1 : copy_mount(cover_fd);
   if (copy_fd < 0 || setup.injected(Step::kSlotMaskPath) || attach_on(target_fd, copy_fd) < 0)
     return failed(Step::kSlotMaskPath, at);
   ::close(copy_fd);
@@ -305,12 +310,9 @@ Failure make_read_only(const SlotSetup& setup, int root_fd, std::uint32_t index)
     ::close(target_fd);
     return sealed < 0 ? failed(Step::kSlotBindReadOnly, at) : kDone;
   }
-  const int tree_fd = ::open_tree(
-      target_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
-  if (tree_fd < 0 || restrict_mount(tree_fd, MOUNT_ATTR_RDONLY, AT_RECURSIVE) < 0 ||
-      attach_on(target_fd, tree_fd) < 0)
-    return failed(Step::kSlotBindReadOnly, at);
-  ::close(tree_fd);
+  const int copy_fd = bind_on_itself(target_fd, MOUNT_ATTR_RDONLY, AT_RECURSIVE);
+  if (copy_fd < 0) return failed(Step::kSlotBindReadOnly, at);
+  ::close(copy_fd);
   return kDone;
 }
 

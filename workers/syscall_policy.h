@@ -84,7 +84,7 @@ Result<SyscallPolicy> syscall_policy_from_json(std::string_view json, const std:
 Result<CompiledPolicy> compile_syscall_policy(const SyscallPolicy& policy);
 
 /// The same of default_syscall_policy(SyscallAction::kErrno), compiled when Hatchery was built: a
-/// quarter of what the start of a pool would take.
+/// pool's start would take a fifth longer.
 CompiledPolicy default_compiled_policy();
 
 /// Name for reports; "unknown" when libseccomp has none. `architecture` is AUDIT_ARCH_*; x32 calls

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <sstream>
@@ -125,17 +126,19 @@ int explain(const CLI::App& app, const CLI::ParseError& error) {
 void add_verbs(CLI::App& app, CommandLine& line, int& exit_status) {
   struct Verb {
     std::string_view name;
-    void (*add)(CLI::App& app, int& exit_status);
+    std::function<void(CLI::App& app, int& exit_status)> add;
   };
-  static constexpr Verb kVerbs[] = {{"batch", add_batch_verb},   {"judge", add_judge_verb},
-                                    {"serve", add_serve_verb},   {"config", add_config_verb},
-                                    {"doctor", add_doctor_verb}, {"bench", add_bench_verb}};
+  const auto add_run = [&line](CLI::App& run_app, int& run_status) {
+    add_run_verb(run_app, line.command, run_status);
+  };
+  const Verb verbs[] = {
+      {"run", add_run},          {"batch", add_batch_verb},   {"judge", add_judge_verb},
+      {"serve", add_serve_verb}, {"config", add_config_verb}, {"doctor", add_doctor_verb},
+      {"bench", add_bench_verb}};
   const std::string_view first = line.args.empty() ? "" : std::string_view(line.args.front());
-  const auto is_first = [first](const Verb& verb) { return verb.name == first; };
-  const bool alone = first == "run" || std::any_of(std::begin(kVerbs), std::end(kVerbs), is_first);
-  if (!alone || first == "run") add_run_verb(app, line.command, exit_status);
-  for (const Verb& verb : kVerbs)
-    if (!alone || is_first(verb)) verb.add(app, exit_status);
+  const Verb* const named = std::ranges::find(verbs, first, &Verb::name);
+  for (const Verb& verb : verbs)
+    if (named == std::end(verbs) || named == &verb) verb.add(app, exit_status);
 }
 
 int run_command(int argc, char** argv) {
