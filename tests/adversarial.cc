@@ -12,6 +12,7 @@
 
 #include "core/cgroup.h"
 #include "core/user_namespace.h"
+#include "tests/await.h"
 #include "tests/selinux_fixture.h"
 
 namespace hatchery::testing {
@@ -81,7 +82,7 @@ std::size_t resident_bytes() {
 void await_parked(Pool& pool) {
   // The next worker parks soon: the pool's own deadline for it bounds this loop.
   const std::uint32_t all = pool.config().profiles.front().slots_min;
-  while (pool.stats().slots_ready < all) ::sched_yield();
+  await([&] { return pool.stats().slots_ready >= all; });
 }
 
 }  // namespace
@@ -202,8 +203,10 @@ std::map<std::string, std::string> fingerprint(Pool& pool) {
   std::map<std::string, std::string> facts;
   // mountinfo shows ids as the host has them, which are another slot's own.
   static const std::regex kHostIds("([ug]id)=[0-9]{6,}");
-  std::istringstream lines(std::regex_replace(output_of(report), kHostIds, "$1=the slot's"));
+  std::istringstream lines(output_of(report));
   for (std::string line; std::getline(lines, line);) {
+    if (line.find("id=") != std::string::npos)
+      line = std::regex_replace(line, kHostIds, "$1=the slot's");
     const std::size_t space = line.find(' ');
     const std::string name = line.substr(0, space);
     facts[name] += (facts[name].empty() ? "" : "\n") +
@@ -264,7 +267,7 @@ std::string differences(const std::map<std::string, std::string>& fresh,
     const auto found = now.find(name);
     if (found == now.end())
       text += name + " is gone\n";
-    else if (seen(found->second) != seen(value) && !name.starts_with('('))
+    else if (found->second != value && seen(found->second) != seen(value) && !name.starts_with('('))
       text += name + ": " + lines_that_differ(value, found->second) + '\n';
   }
   for (const auto& [name, value] : now)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "tests/adversarial.h"
+#include "tests/await.h"
 #include "tests/slowness.h"
 
 namespace hatchery::testing {
@@ -150,7 +151,7 @@ Report beside_holder(Pool& pool, JobSpec spec) {
   Report report = future->get();
   pool.cancel(*ticket);
   pool.drain();
-  while (pool.stats().slots_ready < pool.stats().slots_total) ::sched_yield();
+  await([&] { return pool.stats().slots_ready >= pool.stats().slots_total; });
   return report;
 }
 

@@ -2,6 +2,7 @@
 #include <sched.h>
 
 #include "tests/adversarial.h"
+#include "tests/await.h"
 #include "tests/slowness.h"
 
 namespace hatchery::testing {
@@ -116,7 +117,7 @@ Report beside_burners(Pool& pool, JobSpec spec) {
   Report report = future->get();
   for (const JobTicket ticket : tickets) pool.cancel(ticket);
   pool.drain();
-  while (pool.stats().slots_ready < pool.stats().slots_total) ::sched_yield();
+  await([&] { return pool.stats().slots_ready >= pool.stats().slots_total; });
   return report;
 }
 

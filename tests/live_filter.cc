@@ -22,6 +22,7 @@
 
 #include "core/check.h"
 #include "core/fd.h"
+#include "tests/await.h"
 
 namespace hatchery::testing {
 namespace {
@@ -189,7 +190,7 @@ bool is_the_call(const seccomp_data& seen, const Call& call) {
 /// Answers notifications until the child's end. An error text, or "".
 std::string answer_notifications(int pidfd, const Shared& shared, std::span<const Call> calls,
                                  std::vector<LiveAnswer>& answers) {
-  while (shared.listener_fd < 0 && !has_ended(pidfd)) ::sched_yield();
+  await([&] { return shared.listener_fd >= 0 || has_ended(pidfd); });
   const UniqueFd listener(
       static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd, shared.listener_fd.load(), 0)));
   if (!listener.valid()) return "the child has no listener";

@@ -20,12 +20,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Field `name` of /proc/PID/status, "" when the process is gone.
-std::string status_field(const fs::path& process, const std::string& name) {
+/// /proc/PID/status, or nothing when the process is gone.
+std::string status_of(const fs::path& process) {
   std::ifstream status(process / "status");
-  for (std::string line; std::getline(status, line);)
-    if (line.rfind(name + ':', 0) == 0) return line.substr(name.size() + 1);
-  return {};
+  return {std::istreambuf_iterator<char>(status), {}};
+}
+
+/// One of its fields; "" when there is none.
+std::string status_field(const std::string& status, const std::string& name) {
+  const std::string key = '\n' + name + ':';
+  const std::size_t at = ('\n' + status).find(key);
+  if (at == std::string::npos) return {};
+  const std::size_t begin = at + key.size() - 1;
+  return status.substr(begin, status.find('\n', begin) - begin);
 }
 
 unsigned long first_number(const std::string& text) {
@@ -41,15 +48,14 @@ std::vector<std::string> processes_of(const PoolConfig& config) {
   for (const fs::directory_entry& entry : fs::directory_iterator("/proc")) {
     const std::string name = entry.path().filename();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    const unsigned long parent = first_number(status_field(entry.path(), "PPid"));
-    const unsigned long uid = first_number(status_field(entry.path(), "Uid"));
+    const std::string status = status_of(entry.path());
+    const unsigned long parent = first_number(status_field(status, "PPid"));
+    const unsigned long uid = first_number(status_field(status, "Uid"));
     const bool ours = parent == static_cast<unsigned long>(::getpid());
     // Dead, and orphaned by a helper that was killed: it holds nothing and waits for init.
-    const bool init_reaps =
-        !ours && status_field(entry.path(), "State").find('Z') != std::string::npos;
+    const bool init_reaps = !ours && status_field(status, "State").find('Z') != std::string::npos;
     const bool of_slot = uid >= ids.first && uid - ids.first < ids.count;
-    if (ours || (of_slot && !init_reaps))
-      found.push_back(name + status_field(entry.path(), "Name"));
+    if (ours || (of_slot && !init_reaps)) found.push_back(name + status_field(status, "Name"));
   }
   return found;
 }

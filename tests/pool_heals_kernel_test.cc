@@ -14,9 +14,11 @@
 #include <map>
 
 #include "pool/limits.h"
+#include "tests/await.h"
 #include "tests/pool_fixture.h"
 #include "tests/process.h"
 #include "tests/selinux_fixture.h"
+#include "tests/slowness.h"
 #include "workers/protocol.h"
 
 namespace hatchery::testing {
@@ -61,7 +63,7 @@ class PoolHeals : public PoolTest {
   }
   /// Of the only slot, which is ready.
   pid_t parked_worker() {
-    while (pool().stats().slots_ready == 0) ::sched_yield();
+    await([&] { return pool().stats().slots_ready > 0; });
     const std::vector<pid_t> both = processes_named("hatchery-zygote");
     EXPECT_EQ(both.size(), 2U);
     return both.empty() ? -1 : *std::max_element(both.begin(), both.end());
@@ -97,7 +99,7 @@ TEST_F(PoolHeals, AZygoteStaysOnItsHomeCpuAndItsJobsHaveAll) {
   profile().slots_min = profile().slots_max = 2;
   const Report report = run_shell("grep Cpus_allowed_list /proc/self/status");
   EXPECT_EQ(output_of(report), "Cpus_allowed_list:\t" + allowed("self") + "\n");
-  while (pool().stats().slots_ready < 2) ::sched_yield();
+  await([&] { return pool().stats().slots_ready >= 2; });
   // Two zygotes and their workers, by turns on the CPUs that there are.
   std::map<std::string, int> homes;
   for (const pid_t pid : processes_named("hatchery-zygote")) ++homes[allowed(std::to_string(pid))];
@@ -187,7 +189,7 @@ TEST_F(PoolHeals, AZygoteThatIsKilledWhileIdleIsReplaced) {
 
 TEST_F(PoolHeals, AParkedWorkerThatIsKilledCostsItsSlotAndNoJob) {
   ASSERT_EQ(::kill(parked_worker(), SIGKILL), 0);
-  while (pool().stats().slots_replaced == 0) ::sched_yield();
+  await([&] { return pool().stats().slots_replaced > 0; });
   expect_well();
 }
 
@@ -197,7 +199,7 @@ TEST_F(PoolHeals, AJobThatIsCancelledBeforeItsWorkerHasReadItCostsNoSlot) {
   const Result<JobTicket> ticket = pool().submit(
       shell("echo stale"), [&promise](Report report) { promise.set_value(std::move(report)); });
   ASSERT_TRUE(ticket);
-  while (pool().stats().running == 0) ::sched_yield();  // It is handed over.
+  await([&] { return pool().stats().running > 0; });  // It is handed over.
   EXPECT_TRUE(pool().cancel(*ticket));
   const Report report = promise.get_future().get();
   EXPECT_EQ(report.outcome, Outcome::kCancelled) << describe(report);
@@ -234,17 +236,16 @@ class Frozen {
   }
   ~Frozen() {
     thaw();
-    while (::rmdir(group_.c_str()) < 0) ::sched_yield();  // Until it has died.
+    await([&] { return ::rmdir(group_.c_str()) == 0; });  // Once it has died.
   }
-  Frozen(const Frozen&) = delete;
-  Frozen& operator=(const Frozen&) = delete;
+  Frozen(Frozen&&) = delete;
   void thaw() { set("THAWED"); }
 
  private:
   void set(const std::string& wanted) {
     std::ofstream(group_ + "/freezer.state") << wanted;
-    for (std::string state; state != wanted; ::sched_yield())
-      std::ifstream(group_ + "/freezer.state") >> state;
+    std::string now;
+    await([&] { return std::ifstream(group_ + "/freezer.state") >> now && now == wanted; });
   }
   std::string group_;
 };
@@ -261,7 +262,7 @@ TEST_F(PoolHeals, AZygoteThatDoesNotDieKeepsWhatItHasUntilItDoes) {
   ASSERT_TRUE(none.error);
   EXPECT_EQ(none.error->step, Step::kLeaseUid) << "no other slot has its uids";
   frozen.thaw();
-  while (pool().stats().slots_ready == 0) ::sched_yield();
+  await([&] { return pool().stats().slots_ready > 0; });
   EXPECT_EQ(pool().stats().slots_total, 1U);
   expect_well();
 }
@@ -389,7 +390,7 @@ TEST_F(PoolHeals, SlotsGrowWithDemandAndShrinkWhenIdle) {
   EXPECT_EQ(pool().stats().slots_total, 3U);
   for (const Held& one : held) one.release();
   for (auto& report : reports) EXPECT_EQ(report.get().outcome, Outcome::kAccepted);
-  while (pool().stats().slots_total > 1) ::sched_yield();
+  await([&] { return pool().stats().slots_total <= 1; });
   expect_well();
 }
 
@@ -415,16 +416,16 @@ TEST_F(PoolHeals, APoolLeavesNoDeadControlGroupThoughWhatItsJobsReadIsCached) {
   ASSERT_GT(before, 0U);
   EXPECT_EQ(run_shell("cat /opt/file >/dev/null").outcome, Outcome::kAccepted);
   stop_pool();
-  while (memory_groups() > before) ::sched_yield();  // A worker of the kernel frees them.
+  await([&] { return memory_groups() <= before; });  // A worker of the kernel frees them.
   fs::remove_all(directory);
 }
 
-// More than the sockets between pool and launcher hold: neither may wait for the other.
+// More than the sockets between pool and launcher hold (200 are): neither may wait for the other.
 TEST_F(PoolHeals, SixHundredSlotsBecomeReady) {
-  profile().slots_min = 600;
-  profile().slots_max = 600;
-  config.uid_count = 1'200;  // Two for each slot.
-  while (pool().stats().slots_ready < 600) ::sched_yield();
+  const std::uint32_t slots = slowness() == 1 ? 600 : 200;
+  profile().slots_min = profile().slots_max = slots;
+  config.uid_count = 2 * slots;
+  await([&] { return pool().stats().slots_ready >= slots; });
   EXPECT_EQ(run({.args = {"/bin/true"}}).outcome, Outcome::kAccepted);
   expect_well();
 }
@@ -487,7 +488,7 @@ TEST_F(PoolHeals, NoProcessOutlivesAPoolThatIsKilledAndTheNextStartCleansUp) {
     EXPECT_EQ(command.wait().status, 128 + SIGKILL);
   }
   // Their deaths are under way: each follows from the one before, launcher, zygotes, jobs.
-  while (!host_traces(killed).processes.empty()) ::sched_yield();
+  await([&] { return host_traces(killed).processes.empty(); });
   EXPECT_FALSE(host_traces(killed).cgroups.empty()) << "nobody was left to remove them";
   pool();  // Any pool on the host, of whatever name.
   EXPECT_EQ(host_traces(killed).cgroups, std::vector<std::string>());

@@ -18,6 +18,7 @@
 #include <random>
 #include <sstream>
 
+#include "tests/await.h"
 #include "tests/pool_fixture.h"
 #include "tests/process.h"
 
@@ -126,8 +127,10 @@ class PoolKilled : public Seeded {
   }
 
   void await_a_slot() {
-    for (PoolStats now = pool().stats(); now.slots_ready + now.running == 0; now = pool().stats())
-      ::sched_yield();
+    await([this] {
+      const PoolStats now = pool().stats();
+      return now.slots_ready + now.running > 0;
+    });
   }
   void submit_one() {
     const std::vector<std::string> scripts = {":",
@@ -193,7 +196,7 @@ TEST_F(PoolKilled, HelpersThatAreKilledAnywhereCostNoJobItsOneReport) {
                                Outcome::kWallLimit, Outcome::kInternalError))
         << count << " jobs";
   // Strength again: as many slots as at the start, and they work.
-  while (pool().stats().slots_ready < profile().slots_min) ::sched_yield();
+  await([&] { return pool().stats().slots_ready >= profile().slots_min; });
   for (int i = 0; i < 10; ++i) {
     const Report report = run_shell("echo well");
     EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
@@ -218,11 +221,11 @@ TEST_F(PoolKilled, ALauncherThatIsKilledTwiceTakesTheRunningJobsWithItButNoneTha
   // As many as would be given up for lost if each start that fails with it counted for itself.
   constexpr std::size_t kSlots = 8;
   profile().slots_min = profile().slots_max = kSlots;
-  while (pool().stats().slots_ready < kSlots) ::sched_yield();
+  await([&] { return pool().stats().slots_ready >= kSlots; });
   std::vector<std::future<Report>> running, waiting;
   for (std::size_t i = 0; i < kSlots; ++i)
     running.push_back(pool().submit(shell("sleep 60")).value());
-  while (pool().stats().running < kSlots) ::sched_yield();
+  await([&] { return pool().stats().running >= kSlots; });
   for (int i = 0; i < 40; ++i) waiting.push_back(pool().submit(shell("echo waited")).value());
   const std::vector<pid_t> first = children_of(all_processes(), {::getpid()});
   ASSERT_TRUE(kill_one(first));
@@ -299,7 +302,7 @@ TEST_F(BatchKilled, APoolThatIsKilledAnywhereLeavesNoProcessAndTheNextStartRemov
     EXPECT_THAT(result.status, AnyOf(128 + SIGKILL, 0)) << result.err;
     expect_whole_reports(result.out);
     // Each death follows from the one before: launcher, zygotes, jobs.
-    while (!host_traces(killed_).processes.empty()) ::sched_yield();
+    await([&] { return host_traces(killed_).processes.empty(); });
     if (!host_traces(killed_).cgroups.empty()) ++left_groups;
     EXPECT_EQ(host_traces(killed_).mounts, before.mounts);
   }

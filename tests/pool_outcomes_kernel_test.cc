@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "pool/limits.h"
+#include "tests/await.h"
 #include "tests/pool_fixture.h"
 #include "tests/slowness.h"
 #include "workers/protocol.h"
@@ -22,7 +23,8 @@ using std::chrono::seconds;
 using ::testing::HasSubstr;
 
 /// About 150 ms of CPU time where this was written; the limits around it are far from that.
-constexpr const char* kBurn = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+const std::string kBurn =
+    "i=0; while [ $i -lt " + std::to_string(200'000 / slowness()) + " ]; do i=$((i+1)); done";
 /// Holds 48 MiB of its own memory.
 constexpr const char* kHoard = "x=$(head -c 50331648 /dev/zero | tr '\\0' a); echo ${#x}";
 
@@ -68,7 +70,7 @@ TEST_F(PoolOutcomes, TheLastOutputAndTheEndMayComeInOneTurnOfTheLoop) {
     char byte = 0;
     EXPECT_EQ(::write(go_write.get(), "\n", 1), 1);
     EXPECT_EQ(::read(alive_read.get(), &byte, 1), 0);
-    while (!slots_wait(config)) ::sched_yield();
+    await([this] { return slots_wait(config); });
     done.set_value();
   };
   ASSERT_TRUE(pool().submit(shell(":"), hold_the_loop));
@@ -134,7 +136,7 @@ TEST_F(PoolOutcomes, CpuTimeAtTheLimitIsTimeLimit) {
 
 TEST_F(PoolOutcomes, CpuTimeIsThatOfTheWholeTree) {
   // Each child alone stays below the limit; those that were reaped count too.
-  const std::string child = "( " + std::string(kBurn) + " )";
+  const std::string child = "( " + kBurn + " )";
   const Report alone = run_shell(
       child, {.cpu_time = seconds(30) * slowness(), .wall_time = seconds(60) * slowness()});
   ASSERT_EQ(alone.outcome, Outcome::kAccepted) << describe(alone);
@@ -226,8 +228,9 @@ TEST_F(PoolOutcomes, ForkFailsAtTheProcessLimitAndTheReportSaysSo) {
 
 TEST_F(PoolOutcomes, AForkBombIsBoundedAndEndsWithItsLimit) {
   // In a subshell: a shell whose own fork fails ends, and the main one must reach its CPU limit.
-  const Report report = run_shell("f() { f | f & }; (f); while :; do :; done",
-                                  {.cpu_time = milliseconds(2000) * slowness(), .processes = 32});
+  const Report report =
+      run_shell("f() { f | f & }; (f); while :; do :; done",
+                {.cpu_time = seconds(2) * std::min(slowness(), 3), .processes = 32});
   EXPECT_EQ(report.outcome, Outcome::kTimeLimit) << describe(report);
   EXPECT_EQ(report.process_limit_hit, true);
   EXPECT_EQ(run_shell("echo next").outcome, Outcome::kAccepted);

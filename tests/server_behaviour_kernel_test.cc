@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "tests/await.h"
 #include "tests/server_fixture.h"
 
 namespace hatchery::testing {
@@ -102,8 +103,7 @@ TEST_F(ServerBehaviour, AClientThatIsTooSlowIsDroppedAndOthersAreNot) {
   // Until the server closes: a read that ends is the condition, not a time.
   EXPECT_EQ(head.read_to_end(), "");
   EXPECT_EQ(body.read_to_end(), "");
-  while (client().get("/metrics").body.find("hatchery_connections 1\n") == std::string::npos) {
-  }
+  await_metric("hatchery_connections 1");
   expect_well();
 }
 
@@ -152,9 +152,7 @@ TEST_F(ServerBehaviour, AReaderThatLagsBehindAFloodIsDropped) {
   flood["files"] = json::array{json::object{{"content", ""}}, json::object{{"streamOut", true}}};
   socket.send("\x01" + json::serialize(json::object{{"cmd", json::array{flood}}}), true);
   // It reads nothing: the server's bound is met, and the job ended.
-  while (client().get("/metrics").body.find("hatchery_jobs_total{outcome=\"cancelled\"} 1\n") ==
-         std::string::npos) {
-  }
+  await_metric("hatchery_jobs_total{outcome=\"cancelled\"} 1");
   EXPECT_LT(server().peak_resident_kib(), 400U << 10);
   expect_well();
 }
@@ -164,8 +162,7 @@ TEST_F(ServerBehaviour, AReaderThatLagsBehindAFloodIsDropped) {
 TEST_F(ServerBehaviour, StoredFilesThatNobodyUsesExpire) {
   arguments = {"--file-timeout", "1s"};
   const std::string id = upload("old");
-  while (client().get("/file").body != "{}\n") {
-  }
+  await([this] { return client().get("/file").body == "{}\n"; });
   EXPECT_EQ(client().get("/file/" + id).status, 404);
   EXPECT_THAT(client().get("/metrics").body, HasSubstr("go_judge_file_current_bytes_sum 0\n"));
 }
@@ -206,16 +203,14 @@ TEST_F(ServerBehaviour, AKilledServersJobsDieAndTheNextOneCleansUp) {
   asks.write_raw("POST /run HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
                  std::to_string(body.size()) + "\r\n\r\n" + body);
   const std::string job = std::string("/bin/sleep\0", 11) + "86399";
-  while (processes_with(job) == 0) {
-  }
+  await([&] { return processes_with(job) > 0; });
   // The name is taken while it lives.
   const ProcessResult second = run_process({HATCHERY_BINARY, "serve", "--http-addr", "127.0.0.1:0",
                                             "--cgroup-prefix", "server-killed-test"});
   EXPECT_NE(second.status, 0);
   EXPECT_THAT(second.err, HasSubstr("server-killed-test"));
   restart(SIGKILL);
-  while (processes_with(job) != 0) {
-  }
+  await([&] { return processes_with(job) == 0; });
   expect_well();
 }
 
@@ -242,8 +237,7 @@ TEST_F(ServerBehaviour, AKilledZygoteIsAnInternalErrorOfThatRequestAlone) {
   asks.write_raw("POST /run HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
                  std::to_string(body.size()) + "\r\n\r\n" + body);
   const std::string job = std::string("/bin/sleep\0", 11) + "86398";
-  while (processes_with(job) == 0) {
-  }
+  await([&] { return processes_with(job) > 0; });
   // The job's parent is its zygote.
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     std::ifstream file(entry.path() / "cmdline", std::ios::binary);
@@ -313,9 +307,7 @@ TEST_F(ServerBehaviour, ATermLetsRequestsFinishAndTakesNoMore) {
   HttpClient idle(address());
   asks.write_raw("POST /run HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
                  std::to_string(body.size()) + "\r\n\r\n" + body);
-  while (client().get("/metrics").body.find("go_judge_worker_running_count 1\n") ==
-         std::string::npos) {
-  }
+  await_metric("go_judge_worker_running_count 1");
   server().kill(SIGTERM);
   EXPECT_THAT(asks.read_answer().body, HasSubstr("finished"));
   EXPECT_EQ(idle.read_to_end(), "");

@@ -3,6 +3,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "tests/await.h"
 #include "tests/slowness.h"
 
 namespace hatchery::testing {
@@ -63,6 +64,10 @@ void ServerTest::restart(int signal_number) {
 HttpClient& ServerTest::client() {
   if (!client_) client_ = std::make_unique<HttpClient>(address());
   return *client_;
+}
+
+void ServerTest::await_metric(const std::string& line) {
+  await([&] { return client().get("/metrics").body.find(line + '\n') != std::string::npos; });
 }
 
 json::array ServerTest::run(const json::value& request) {

@@ -46,6 +46,8 @@ class ServerTest : public cli_testing::JobCommand {
   void restart(int signal_number);
   const std::string& address() { return server().address(); }
   HttpClient& client();
+  /// Until GET /metrics has that line, "NAME VALUE".
+  void await_metric(const std::string& line);
   /// POST /run on the test's connection.
   HttpAnswer post_run(const std::string& body) { return client().post("/run", body); }
   /// The results of a request that is answered with 200.

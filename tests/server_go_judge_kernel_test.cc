@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/server_fixture.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 namespace {
@@ -128,8 +129,9 @@ TEST_F(GoJudge, DataAndAddressSpaceLimitsFollowTheMemoryLimit) {
 }
 
 TEST_F(GoJudge, ACpuRateSlowsOnlyWhereItIsEnabled) {
-  const json::object cmd =
-      shell("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done", {{"cpuRateLimit", 100}});
+  const json::object cmd = shell(
+      "i=0; while [ $i -lt " + std::to_string(100'000 / slowness()) + " ]; do i=$((i+1)); done",
+      {{"cpuRateLimit", 100}});
   const auto ratio = [](const json::object& result) {
     return static_cast<double>(number_at(result, "runTime")) /
            static_cast<double>(number_at(result, "time"));
@@ -446,12 +448,10 @@ TEST_F(GoJudge, AFullQueueIsToldSo) {
   arguments = {"--profile", scratch_ / "pool.toml"};
   const json::object sleeping = shell("sleep 1000", {{"clockLimit", 2'000'000'000'000}});
   WebSocketClient socket(address(), "/ws");
-  for (const char* count :
-       {"go_judge_worker_running_count 1\n", "go_judge_worker_queue_count 1\n"}) {
+  for (const char* count : {"go_judge_worker_running_count 1", "go_judge_worker_queue_count 1"}) {
     socket.send(
         json::serialize(json::object{{"requestId", count}, {"cmd", json::array{sleeping}}}));
-    while (client().get("/metrics").body.find(count) == std::string::npos) {
-    }
+    await_metric(count);
   }
   HttpAnswer answer = post_run(json::serialize(json::object{{"cmd", json::array{shell("echo")}}}));
   EXPECT_EQ(answer.status, 503);

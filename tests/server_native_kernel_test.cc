@@ -4,6 +4,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "tests/await.h"
 #include "tests/server_fixture.h"
 
 namespace hatchery::testing {
@@ -187,8 +188,8 @@ TEST_F(Native, AJobIsForgottenWhenItsTimeIsOver) {
   arguments = {"--config", write("kept.toml", "[server]\njobs_kept = \"1ms\"\n")};
   const std::string id =
       text_at(answer(client().post("/v1/jobs?wait=1", json::serialize(script("true"))), 200), "id");
-  int status = 200;
-  while (status == 200) status = client().get("/v1/jobs/" + id).status;
+  int status = 0;
+  await([&] { return (status = client().get("/v1/jobs/" + id).status) != 200; });
   EXPECT_EQ(status, 404);
 }
 
