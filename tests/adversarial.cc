@@ -14,6 +14,7 @@
 #include "core/user_namespace.h"
 #include "tests/await.h"
 #include "tests/selinux_fixture.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 namespace {
@@ -171,6 +172,11 @@ MATCHER_P(HasText, text,
 }  // namespace
 
 ReportMatcher Ends(Outcome outcome) { return HasOutcome(outcome); }
+
+ReportMatcher EndsOutOfMemory() {
+  if (slowness() == 1) return Ends(Outcome::kMemoryLimit);
+  return ::testing::AnyOf(Ends(Outcome::kMemoryLimit), Ends(Outcome::kTimeLimit));
+}
 
 ReportMatcher Survives() {
   return ::testing::AnyOf(HasOutcome(Outcome::kAccepted), HasOutcome(Outcome::kNonzeroExit));

@@ -85,6 +85,9 @@ inline constexpr const char* kPayloads = "/payloads";
 
 /// The outcome.
 ReportMatcher Ends(Outcome outcome);
+/// Memory limit. At it the kernel looks for memory before each small thing that is wanted, under
+/// emulation for minutes: there the CPU limit may come first.
+ReportMatcher EndsOutOfMemory();
 /// Ended by itself, whatever its status, and printed this on stdout. The last newline is cut.
 ReportMatcher Prints(::testing::Matcher<const std::string&> text);
 /// Accepted, or nonzero exit, and any of stdout.
