@@ -34,7 +34,8 @@ struct Limits {
   /// the job is killed: wall limit.
   std::optional<Nanoseconds> wall_time = {};
   /// Hard memory limit, swap off, page cache and tmpfs included. ≥ 1 MiB. At the limit the kernel's
-  /// OOM killer ends the job: memory limit.
+  /// OOM killer ends the job: memory limit. The same outcome has a job that nothing killed with a
+  /// peak of more than 2 MiB and a sixteenth above it: the kernel lets sockets have that.
   std::optional<std::uint64_t> memory_bytes = {};
   /// Soft memory limit: above it the kernel reclaims and slows the job; nothing is killed.
   std::optional<std::uint64_t> memory_soft_bytes = {};

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <tuple>
+
 namespace hatchery {
 namespace {
 
@@ -46,6 +48,14 @@ Outcome before_exec(Job& job) {
 bool limit_reached(const std::optional<Nanoseconds>& used,
                    const std::optional<Nanoseconds>& limit) {
   return used && limit && *used >= *limit;
+}
+
+/// Above the limit, and nothing was killed: the kernel lets pass what can't wait, as what arrives
+/// at sockets (try_charge_memcg, GFP_ATOMIC), and on v1 counts sockets apart. Little of it is no
+/// job's fault: pages of files fill a group up to its limit.
+bool memory_exceeded(const Job& job) {
+  const auto& [used, limit] = std::tie(job.report.memory_peak_bytes, job.limits.memory_bytes);
+  return used && limit && *used > *limit + *limit / 16 + (2ULL << 20);
 }
 
 const Collector* without_memory(const Job& job) {
@@ -93,6 +103,7 @@ Outcome decide(Job& job) {
   if (job.killed == KillReason::kWall || limit_reached(report.wall_time, job.limits.wall_time))
     return Outcome::kWallLimit;
   if (job.killed == KillReason::kSlotLost) return Outcome::kInternalError;
+  if (memory_exceeded(job)) return Outcome::kMemoryLimit;
   const Outcome outcome = by_exit(job);
   return outcome == Outcome::kAccepted && discarded ? Outcome::kOutputLimit : outcome;
 }

@@ -320,6 +320,7 @@ TEST_F(PoolHeals, ALauncherThatIsKilledIsStartedAgain) {
   ASSERT_EQ(::kill(launchers[0], SIGKILL), 0);
   const Report next = run_shell("echo next");
   EXPECT_TRUE(next.outcome == Outcome::kAccepted || next.outcome == Outcome::kInternalError);
+  await([&] { return pool().stats().slots_replaced > 0; });  // Its zygote goes with it.
   expect_well();
 }
 

@@ -197,11 +197,19 @@ TEST_F(PoolKilled, HelpersThatAreKilledAnywhereCostNoJobItsOneReport) {
         << count << " jobs";
   // Strength again: as many slots as at the start, and they work.
   await([&] { return pool().stats().slots_ready >= profile().slots_min; });
-  for (int i = 0; i < 10; ++i) {
+  // One that was hit just now may look ready until a job is given to it.
+  std::uint64_t failed = 0;
+  for (int well = 0; well < 10 && failed <= profile().slots_max; ++well) {
     const Report report = run_shell("echo well");
-    EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
-    EXPECT_EQ(output_of(report), "well\n");
+    if (report.outcome == Outcome::kAccepted) {
+      EXPECT_EQ(output_of(report), "well\n");
+      continue;
+    }
+    EXPECT_EQ(report.outcome, Outcome::kInternalError) << describe(report);
+    ++failed;
+    well = -1;
   }
+  EXPECT_LE(failed, profile().slots_max);
   std::printf(
       "%llu kills: launcher %llu, zygote %llu, worker %llu, zygote and launcher %llu; "
       "%llu jobs:",

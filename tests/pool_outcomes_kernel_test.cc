@@ -158,7 +158,7 @@ TEST_F(PoolOutcomes, WallTimeAtTheLimitIsWallLimit) {
   const Report control = run_shell("sleep 0.3", {.wall_time = seconds(60) * slowness()});
   EXPECT_EQ(control.outcome, Outcome::kAccepted) << describe(control);
   EXPECT_GE(control.wall_time.value(), milliseconds(300));
-  EXPECT_LT(control.cpu_time.value(), milliseconds(300));
+  EXPECT_LT(control.cpu_time.value(), control.wall_time.value() - milliseconds(200));
 }
 
 TEST_F(PoolOutcomes, AStoppedJobStillHasItsWallLimit) {
@@ -224,6 +224,33 @@ TEST_F(PoolOutcomes, ForkFailsAtTheProcessLimitAndTheReportSaysSo) {
   const Report control = run_shell(script, {.processes = 32});
   EXPECT_EQ(control.outcome, Outcome::kAccepted) << describe(control);
   EXPECT_EQ(control.process_limit_hit, false);
+}
+
+// On v1 sockets have a count and a limit of their own; on v2 the kernel may let pass what arrives.
+TEST_F(PoolOutcomes, MemoryThatIsAboveTheLimitWithWhatSocketsHoldIsMemoryLimit) {
+  HATCHERY_REQUIRE_FEATURE("python3");
+  const std::string script =
+      "import socket\n"
+      "memory = bytearray(b'x') * (20 << 20)\n"
+      "listener = socket.create_server(('127.0.0.1', 0))\n"
+      "kept = []\n"
+      "for i in range(10):\n"
+      "  kept.append(socket.create_connection(listener.getsockname()))\n"
+      "  kept.append(listener.accept()[0])\n"
+      "  kept[-2].setblocking(False)\n"
+      "  try:\n"
+      "    while True: kept[-2].send(memory)\n"
+      "  except BlockingIOError: pass\n";
+  const auto run_python = [&](std::uint64_t bytes) {
+    JobSpec spec = shell("", {.wall_time = seconds(60) * slowness(), .memory_bytes = bytes});
+    spec.args = {"/usr/bin/python3", "-c", script};
+    return run(std::move(spec));
+  };
+  const Report ended = run_python(32 * kMiB);
+  EXPECT_EQ(ended.outcome, Outcome::kMemoryLimit) << describe(ended);
+  const Report control = run_python(256 * kMiB);
+  EXPECT_EQ(control.outcome, Outcome::kAccepted) << describe(control);
+  EXPECT_GT(control.memory_peak_bytes.value(), 37 * kMiB);
 }
 
 TEST_F(PoolOutcomes, AForkBombIsBoundedAndEndsWithItsLimit) {
