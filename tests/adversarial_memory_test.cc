@@ -123,7 +123,8 @@ std::vector<Attack> figures() {
        .does = "says hello with a limit of 1 MiB",
        .answer = "accepted: the sandbox's own memory is not the job's",
        .layer = "memory of the job's cgroup, less what an idle slot has",
-       .job = payload("hoard", {"hello"}, memory(1)),
+       // Under emulation 2: what the kernel frees late of the job before is still there.
+       .job = payload("hoard", {"hello"}, memory(slowness() == 1 ? 1 : 2)),
        .gets = Prints("hello"),
        .control = with(
            "modesty: it is python that says hello",
