@@ -3,8 +3,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include <tuple>
-
 namespace hatchery {
 namespace {
 
@@ -54,7 +52,8 @@ bool limit_reached(const std::optional<Nanoseconds>& used,
 /// at sockets (try_charge_memcg, GFP_ATOMIC), and on v1 counts sockets apart. Little of it is no
 /// job's fault: pages of files fill a group up to its limit.
 bool memory_exceeded(const Job& job) {
-  const auto& [used, limit] = std::tie(job.report.memory_peak_bytes, job.limits.memory_bytes);
+  const std::optional<std::uint64_t>& used = job.report.memory_peak_bytes;
+  const std::optional<std::uint64_t>& limit = job.limits.memory_bytes;
   return used && limit && *used > *limit + *limit / 16 + (2ULL << 20);
 }
 

@@ -78,14 +78,6 @@ std::size_t resident_bytes() {
   return resident * static_cast<std::size_t>(::getpagesize());
 }
 
-/// What the pool holds while it is idle (I7): descriptors change by chance with what a slot that
-/// parks just then has sent.
-void await_parked(Pool& pool) {
-  // The next worker parks soon: the pool's own deadline for it bounds this loop.
-  const std::uint32_t all = pool.config().profiles.front().slots_min;
-  await([&] { return pool.stats().slots_ready >= all; });
-}
-
 }  // namespace
 
 int register_attacks(const char* suite, Attacks attacks) {
@@ -119,6 +111,12 @@ JobSpec sh(const std::string& script, Limits limits) {
 
 void two_slots(PoolConfig& config, JobSpec&) {
   config.profiles.front().slots_min = config.profiles.front().slots_max = 2;
+}
+
+void await_parked(Pool& pool) {
+  // The next worker parks soon: the pool's own deadline for it bounds this loop.
+  const std::uint32_t all = pool.config().profiles.front().slots_min;
+  await([&] { return pool.stats().slots_ready >= all; });
 }
 
 PoolConfig config_beside(Pool& pool, const std::string& suffix) {

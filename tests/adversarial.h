@@ -69,6 +69,9 @@ JobSpec sh(const std::string& script, Limits limits = {});
 /// Why an attack has no control.
 inline constexpr const char* kNothingDenied = "nothing is denied; the invariants are the test";
 void two_slots(PoolConfig& config, JobSpec&);
+/// What the pool holds while it is idle (I7): descriptors change by chance with what a slot that
+/// parks just then has sent.
+void await_parked(Pool& pool);
 /// What a second pool beside this one may be made of.
 PoolConfig config_beside(Pool& pool, const std::string& suffix);
 /// After the job: how many processes the next one sees, itself not counted.
@@ -85,7 +88,7 @@ inline constexpr const char* kPayloads = "/payloads";
 
 /// The outcome.
 ReportMatcher Ends(Outcome outcome);
-/// Memory limit. At it the kernel looks for memory before each small thing that is wanted, under
+/// Memory limit, by many small things. At it the kernel looks for memory before each of them, under
 /// emulation for minutes: there the CPU limit may come first.
 ReportMatcher EndsOutOfMemory();
 /// Ended by itself, whatever its status, and printed this on stdout. The last newline is cut.

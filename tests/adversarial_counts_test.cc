@@ -1,11 +1,9 @@
 // C: processes, descriptors, and all else that is counted.
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "tests/adversarial.h"
-#include "tests/await.h"
 #include "tests/slowness.h"
 
 namespace hatchery::testing {
@@ -151,7 +149,7 @@ Report beside_holder(Pool& pool, JobSpec spec) {
   Report report = future->get();
   pool.cancel(*ticket);
   pool.drain();
-  await([&] { return pool.stats().slots_ready >= pool.stats().slots_total; });
+  await_parked(pool);
   return report;
 }
 

@@ -1,8 +1,6 @@
 // A: CPU and wall time.
-#include <sched.h>
 
 #include "tests/adversarial.h"
-#include "tests/await.h"
 #include "tests/slowness.h"
 
 namespace hatchery::testing {
@@ -117,7 +115,7 @@ Report beside_burners(Pool& pool, JobSpec spec) {
   Report report = future->get();
   for (const JobTicket ticket : tickets) pool.cancel(ticket);
   pool.drain();
-  await([&] { return pool.stats().slots_ready >= pool.stats().slots_total; });
+  await_parked(pool);
   return report;
 }
 

@@ -38,7 +38,8 @@ Control with_memory(std::uint64_t mib, ReportMatcher gets) {
 
 /// Takes more of one kind than its 16 MiB, and less than 192.
 Attack hoards(std::string name, std::string source, std::string does, std::vector<std::string> args,
-              std::uint64_t mib = 16, std::string needs = "") {
+              std::uint64_t mib = 16, std::string needs = "",
+              const ReportMatcher& ends = Ends(Outcome::kMemoryLimit)) {
   return {.name = std::move(name),
           .source = std::move(source),
           .does = std::move(does),
@@ -46,7 +47,7 @@ Attack hoards(std::string name, std::string source, std::string does, std::vecto
           .layer = "memory of the job's cgroup",
           .job = payload("hoard", std::move(args), memory(mib)),
           // A dying process may take some pages more, and the zygote's are on top on v1.
-          .gets = Both(EndsOutOfMemory(), PeakBelow((mib + 2) * kMiB)),
+          .gets = Both(ends, PeakBelow((mib + 2) * kMiB)),
           .control = with_memory(192, Ends(Outcome::kAccepted)),
           // What the kernel gives back late, such as page tables and segments, can't be the next
           // job's: then the slot is replaced.
@@ -77,10 +78,12 @@ std::vector<Attack> kinds() {
       hoards("FillsMessageQueues", "own", "queues 24 MiB of messages", {"queues", "24"}),
       hoards("PageTables", "own", "maps so that 24 MiB of page tables are needed",
              {"tables", "24"}),
-      hoards("MemoryAreas", "own", "splits a mapping into 60,000", {"areas", "60000"}, 8),
+      hoards("MemoryAreas", "own", "splits a mapping into 60,000", {"areas", "60000"}, 8, "",
+             EndsOutOfMemory()),
       hoards("ExtendedAttributes", "own", "writes 32 MiB of extended attributes",
              {"attributes", "32"}, 16, "tmpfs_xattr"),
-      hoards("Inodes", "own", "makes 40,000 empty files", {"files", "40000"}),
+      hoards("Inodes", "own", "makes 40,000 empty files", {"files", "40000"}, 16, "",
+             EndsOutOfMemory()),
   };
   // In /usr, where the kernel remembers them; it may give their memory back at the limit, but frees
   // it an RCU grace period later, so that the limit is mostly reached first.

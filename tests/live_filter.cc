@@ -2,9 +2,7 @@
 
 #include <linux/audit.h>
 #include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -23,6 +21,7 @@
 #include "core/check.h"
 #include "core/fd.h"
 #include "tests/await.h"
+#include "workers/raw.h"
 
 namespace hatchery::testing {
 namespace {

@@ -2,7 +2,6 @@
 
 #include <asm/unistd.h>
 #include <linux/audit.h>
-#include <linux/seccomp.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +11,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "workers/raw.h"
 
 namespace hatchery::testing {
 namespace {

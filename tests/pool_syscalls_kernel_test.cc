@@ -5,7 +5,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/audit.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/syscall.h>
 

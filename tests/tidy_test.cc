@@ -106,6 +106,7 @@ TEST(Tidy, EachLibraryHasOneWrapper) {
   const std::map<std::string, std::string> wrapper = {
       {"<liburing", "core/ring.cc"},
       {"<seccomp.h", "workers/syscall_policy.cc"},
+      {"<linux/seccomp.h", "workers/raw.h"},
       {"<selinux/", "workers/selinux_label.cc"},
       {"<boost/lockfree", "pool/submission_queue.h"},
       {"<prometheus", "pool/server/metrics.cc"},

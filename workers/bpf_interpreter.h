@@ -3,12 +3,13 @@
 #pragma once
 
 #include <linux/filter.h>
-#include <linux/seccomp.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
+
+#include "workers/raw.h"
 
 namespace hatchery {
 

@@ -1,7 +1,6 @@
 #include "workers/bpf_shrink.h"
 
 #include <linux/filter.h>
-#include <linux/seccomp.h>
 
 #include <algorithm>
 #include <cstddef>
