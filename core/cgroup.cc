@@ -314,9 +314,12 @@ void SlotCgroup::watch_pressure() {
   io_pressure_ = each_job(job_path_, "io.pressure", O_RDONLY);
 }
 
-Result<void> SlotCgroup::apply_memory(std::uint64_t bytes, bool may_swap) {
+Result<void> SlotCgroup::apply_memory(const CgroupLimits& limits) {
+  const bool may_swap = limits.may_swap;
   // On v1 the slot's own processes share the group: they are on top, in whole pages.
-  const std::uint64_t total = (bytes + idle_memory_bytes_ + 4095) / 4096 * 4096;
+  const std::uint64_t total =
+      (*limits.memory_bytes + idle_memory_bytes_ + 4095) / 4096 * 4096 +
+      (limits.memory_left_bytes_max > 0 ? memory_left(limits.memory_left_bytes_max) : 0);
   const std::string text = std::to_string(total);
   if (memory_v2_) {
     HATCHERY_TRY(memory_max_.write(text));
@@ -352,7 +355,7 @@ constexpr std::uint64_t kPidMaxLimit = 4'194'304;  // include/linux/threads.h, 6
 Result<void> SlotCgroup::apply(const CgroupLimits& limits) {
   if (limits.memory_bytes) {
     if (!memory_max_.valid()) return lacks("memory", "limits.memory");
-    HATCHERY_TRY(apply_memory(*limits.memory_bytes, limits.may_swap));
+    HATCHERY_TRY(apply_memory(limits));
   }
   if (socket_memory_max_.valid())
     HATCHERY_TRY(socket_memory_max_.write(std::to_string(

@@ -66,6 +66,8 @@ Result<std::string> io_device(const std::string& path);
 
 struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes = {};
+  /// How much of what earlier jobs left in the group is on top of memory_bytes, at most.
+  std::uint64_t memory_left_bytes_max = 0;
   bool may_swap = false;  ///< For tests only: what is beyond memory_bytes may go to swap.
   std::optional<std::uint64_t> memory_soft_bytes = {};
   std::optional<std::uint64_t> processes = {};
@@ -186,10 +188,11 @@ class SlotCgroup {
   void open_knobs_v2(const CgroupHierarchy& hierarchy, const std::string& directory);
   Result<void> open_job_group(const std::string& path);
   CgroupKnob each_job(const std::string& directory, const char* name, int flags) const;
-  Result<void> apply_memory(std::uint64_t bytes, bool may_swap);
+  Result<void> apply_memory(const CgroupLimits& limits);
   Result<void> apply_cpu_set(const std::optional<std::string>& asked);
   std::optional<std::uint64_t> memory_peak() const;
   std::optional<std::uint64_t> memory_of_others() const;
+  std::uint64_t memory_left(std::uint64_t bytes_max) const;
 
   std::vector<std::string> directories_;  // Children before parents.
   CgroupHierarchy v2_;                    // That of job_path_.

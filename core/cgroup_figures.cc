@@ -117,6 +117,13 @@ std::optional<std::uint64_t> SlotCgroup::memory_of_others() const {
   return std::min(*usage, std::max(*kernel, *minus(usage, kStockBytesMax)));
 }
 
+/// What memory_of_others() has of earlier jobs, in steps: else most jobs had a limit to write.
+std::uint64_t SlotCgroup::memory_left(std::uint64_t bytes_max) const {
+  constexpr std::uint64_t kStep = 64ULL << 10;
+  const std::uint64_t left = minus(leftover_bytes(), kStockBytesMax).value_or(0);
+  return std::min((left + kStep - 1) / kStep * kStep, bytes_max);
+}
+
 void SlotCgroup::begin() {
   if (memory_peak_resets_) static_cast<void>(memory_peak_.write_again("0").has_value());
   memory_before_ = memory_of_others();

@@ -36,6 +36,8 @@ struct SlotDirectories;
 
 /// Starts of slots that failed in a row, after which a profile's jobs are not let wait any longer.
 inline constexpr std::uint32_t kStartFailuresMax = 5;
+/// What a job can pin in its slot, and later jobs do not pay for; more replaces the slot.
+inline constexpr std::uint64_t kIrreclaimableMax = 8ULL << 20;
 
 /// One profile's share of the loop.
 struct ProfileState {
@@ -157,7 +159,8 @@ class Loop {
   void report(Slot& slot, Job& job);
   void never_ran(Job& job, Outcome outcome, std::optional<Error> error);
   void deliver(Job& job);
-  void unlease(Slot& slot);
+  /// It counts as replaced if `why` has a step.
+  void unlease(Slot& slot, Error why = {});
   void end_unplaced(std::unique_ptr<Submission> submission, Outcome outcome,
                     const std::optional<Error>& error);
   void do_cancel(Submission& submission);

@@ -77,6 +77,9 @@ void Loop::place(Slot& slot, Job& job) {
   job.worker_pidfd = std::move(slot.worker_pidfd);
   job.listener = std::move(slot.listener);
   CgroupLimits limits = cgroup_limits(job.limits);
+  // A cache that slots keep gives way to a job's memory by itself.
+  if (profiles_[slot.profile].profile->cache_kept_bytes == 0)
+    limits.memory_left_bytes_max = kIrreclaimableMax;
   limits.may_swap = (common_.config.testing_without & protocol::kWithoutSwapLimit) != 0;
   if (common_.config.cgroup == CgroupUse::kNone) limits = {};  // They are in the plan, as rlimits.
   if (Result<void> limited = slot.cgroup->apply(limits); !limited)
@@ -127,12 +130,12 @@ void Loop::all_placed(Submission& submission) {
   }
 }
 
-void Loop::unlease(Slot& slot) {
+void Loop::unlease(Slot& slot, Error why) {
   slot.job = nullptr;
   if (slot.state == SlotState::kDead)
     bury(slot);
   else
-    lose(slot, Error{});
+    lose(slot, std::move(why));
 }
 
 namespace {
@@ -241,9 +244,10 @@ void Loop::hand_over(Slot& slot, Job& job) {
       done = errno_error(Step::kSendMessage, "to the worker", errno);
   }
   if (!done) {
-    Error error = std::move(done).error();
-    never_ran(job, Outcome::kInternalError, std::move(error));
-    return unlease(slot);
+    const Error& error = done.error();
+    never_ran(job, Outcome::kInternalError, error);
+    // A worker that can't be sent to has died; another error is the job's.
+    return unlease(slot, error.step == Step::kSendMessage ? error : Error{});
   }
   slot.apply(SlotEvent::kHandedOver);
   ++running_;

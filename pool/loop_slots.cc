@@ -23,8 +23,6 @@ constexpr std::uint64_t kKernelFreesLater = 1280ULL << 10;
 constexpr std::uint64_t kChargedAhead = 256ULL << 10;
 /// A slot has run on so many CPUs lately: those of its home and of a job's own few processes.
 constexpr std::uint32_t kCpusChargedMax = 4;
-/// What a job can pin in its slot for later jobs; more replaces the slot.
-constexpr std::uint64_t kIrreclaimableMax = 8ULL << 20;
 constexpr int kReclaimTriesMax = 8;
 /// From the order to start a slot to its first parked worker: far beyond any busy host.
 constexpr std::int64_t kStartNs = 30'000'000'000;

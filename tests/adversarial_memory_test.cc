@@ -126,8 +126,7 @@ std::vector<Attack> figures() {
        .does = "says hello with a limit of 1 MiB",
        .answer = "accepted: the sandbox's own memory is not the job's",
        .layer = "memory of the job's cgroup, less what an idle slot has",
-       // Under emulation 2: what the kernel frees late of the job before is still there.
-       .job = payload("hoard", {"hello"}, memory(slowness() == 1 ? 1 : 2)),
+       .job = payload("hoard", {"hello"}, memory(1)),
        .gets = Prints("hello"),
        .control = with(
            "modesty: it is python that says hello",

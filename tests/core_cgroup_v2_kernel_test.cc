@@ -4,6 +4,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -188,6 +189,24 @@ TEST_F(SlotCgroupV2Test, PeaksAreThoseOfEachJobAlone) {
       ASSERT_TRUE(slot->renew_job_group());
     }
   }
+}
+
+TEST_F(SlotCgroupV2Test, WhatAnotherJobLeftIsOnTopOfALimit) {
+  slot->set_idle_baseline();
+  const int file = ::memfd_create("left", MFD_CLOEXEC);
+  const std::string left(4 * kMiB, 'x');
+  ASSERT_EQ(run([&] { ::_exit(::write(file, left.data(), left.size()) > 0 ? 0 : 1); }), 0);
+  const auto limit_with = [&](std::uint64_t left_max) {
+    EXPECT_TRUE(slot->apply({.memory_bytes = 64 * kMiB, .memory_left_bytes_max = left_max}));
+    return std::stoull(text_of(this->file("memory.max")));
+  };
+  EXPECT_EQ(limit_with(0), 64 * kMiB);
+  EXPECT_EQ(limit_with(kMiB), 65 * kMiB);
+  // Less what may be charged ahead of use.
+  EXPECT_GE(limit_with(8 * kMiB), 67 * kMiB);
+  EXPECT_LE(limit_with(8 * kMiB), 69 * kMiB);
+  ::close(file);
+  EXPECT_LT(limit_with(8 * kMiB), 66 * kMiB);
 }
 
 TEST_F(SlotCgroupV2Test, ANewGroupHasTheLimitsAndTheOldOneIsGone) {

@@ -64,7 +64,11 @@ class PoolTest : public ::testing::Test {
 class Held {
  public:
   JobSpec job() const;
-  void await_start() const { EXPECT_EQ(started_.read(2), "x\n"); }
+  /// Fails if the job ends before it starts. Once.
+  void await_start() {
+    started_.write_end.reset();  // The job has it; what it will not write, read() doesn't await.
+    EXPECT_EQ(started_.read(2), "x\n");
+  }
   void release() const { EXPECT_EQ(::write(go_.write_end.get(), "\n", 1), 1); }
 
  private:

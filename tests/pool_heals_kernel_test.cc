@@ -25,7 +25,6 @@ namespace hatchery::testing {
 namespace {
 
 namespace fs = std::filesystem;
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
@@ -69,9 +68,9 @@ class PoolHeals : public PoolTest {
     return both.empty() ? -1 : *std::max_element(both.begin(), both.end());
   }
   /// The job has started, and does not end by itself.
-  std::future<Report> run_until_wall_limit(const Held& held) {
+  std::future<Report> run_until_wall_limit(Held& held) {
     JobSpec spec = held.job();
-    spec.limits.wall_time = milliseconds(500);
+    spec.limits.wall_time = seconds(2);
     Result<std::future<Report>> report = pool().submit(std::move(spec));
     HATCHERY_CHECK(report.has_value());
     held.await_start();
@@ -161,7 +160,7 @@ TEST_F(ParkedWorker, CanBeLookedIntoWhereItIsLeftDumpable) {
 }
 
 TEST_F(PoolHeals, AZygoteThatIsKilledWhileItsJobRunsIsReplacedAndTheJobReportedOnce) {
-  const Held held;
+  Held held;
   int reports = 0;
   std::promise<Report> reported;
   ASSERT_TRUE(pool().submit(held.job(), [&](Report report) {
@@ -208,7 +207,7 @@ TEST_F(PoolHeals, AJobThatIsCancelledBeforeItsWorkerHasReadItCostsNoSlot) {
 }
 
 TEST_F(PoolHeals, AZygoteThatIsStoppedIsReplacedAndItsJobReported) {
-  const Held held;
+  Held held;
   auto report = pool().submit(held.job());
   ASSERT_TRUE(report);
   held.await_start();
@@ -219,7 +218,7 @@ TEST_F(PoolHeals, AZygoteThatIsStoppedIsReplacedAndItsJobReported) {
 }
 
 TEST_F(PoolHeals, AZygoteThatIsStoppedIsReplacedThoughItsJobIsKilledForALimit) {
-  const Held held;
+  Held held;
   std::future<Report> report = run_until_wall_limit(held);
   ASSERT_EQ(::kill(only_zygote(), SIGSTOP), 0);
   EXPECT_EQ(report.get().outcome, Outcome::kWallLimit);
@@ -253,7 +252,7 @@ class Frozen {
 TEST_F(PoolHeals, AZygoteThatDoesNotDieKeepsWhatItHasUntilItDoes) {
   HATCHERY_REQUIRE_FEATURE("freezer_v1");
   config.uid_count = 2;  // One slot's.
-  const Held held;
+  Held held;
   std::future<Report> report = run_until_wall_limit(held);
   Frozen frozen(only_zygote());
   EXPECT_EQ(report.get().outcome, Outcome::kWallLimit) << "reported though it does not die";
@@ -269,7 +268,7 @@ TEST_F(PoolHeals, AZygoteThatDoesNotDieKeepsWhatItHasUntilItDoes) {
 
 TEST_F(PoolHeals, APoolEndsThoughAZygoteDoesNotDie) {
   HATCHERY_REQUIRE_FEATURE("freezer_v1");
-  const Held held;
+  Held held;
   std::future<Report> report = run_until_wall_limit(held);
   {
     const Frozen frozen(only_zygote());
@@ -284,10 +283,10 @@ TEST_F(PoolHeals, EveryProcessOfAJobIsKilledAtItsLimitThoughTheZygoteIsStopped) 
   HATCHERY_REQUIRE_FEATURE("cgroup_kill");  // A v2 group of the job's own lists its processes.
   /// What the zygote is when a child of the job's main process ends.
   const auto zygote_at_the_end = [this] {
-    const Held held;
+    Held held;
     JobSpec spec = held.job();
     spec.args[2] = "sleep 600 & echo x >&3; wait";
-    spec.limits.wall_time = milliseconds(500);
+    spec.limits.wall_time = seconds(2);
     auto report = pool().submit(std::move(spec));
     HATCHERY_CHECK(report.has_value());
     held.await_start();
@@ -384,10 +383,10 @@ TEST_F(PoolHeals, SlotsGrowWithDemandAndShrinkWhenIdle) {
   profile().slots_min = 1;
   profile().slots_max = 3;
   profile().slot_idle_ms = 1;
-  const Held held[3];
+  Held held[3];
   std::vector<std::future<Report>> reports;
   for (const Held& one : held) reports.push_back(pool().submit(one.job()).value());
-  for (const Held& one : held) one.await_start();  // All three run at once.
+  for (Held& one : held) one.await_start();  // All three run at once.
   EXPECT_EQ(pool().stats().slots_total, 3U);
   for (const Held& one : held) one.release();
   for (auto& report : reports) EXPECT_EQ(report.get().outcome, Outcome::kAccepted);
@@ -433,7 +432,7 @@ TEST_F(PoolHeals, SixHundredSlotsBecomeReady) {
 
 TEST_F(PoolHeals, TheEndOfAPoolIsBoundedThoughItsJobsAreNot) {
   config.shutdown_ms = 50;
-  const Held held[2];
+  Held held[2];
   std::vector<std::future<Report>> reports;
   for (const Held& one : held) reports.push_back(pool().submit(one.job()).value());
   held[0].await_start();

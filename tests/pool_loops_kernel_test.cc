@@ -69,10 +69,10 @@ TEST_F(PoolLoops, EachRunsJobsAndEachJobIsReportedOnce) {
 
 TEST_F(PoolLoops, WhatWaitsGoesToWhicheverHasASlotFirst) {
   for (const bool first_ends : {true, false}) {
-    const Held held[2];
+    Held held[2];
     std::future<Report> reports[2];
     for (int i = 0; i < 2; ++i) reports[i] = pool().submit(held[i].job()).value();
-    for (const Held& one : held) one.await_start();
+    for (Held& one : held) one.await_start();
     std::vector<std::future<Report>> waiting;
     for (int i = 0; i < 10; ++i) waiting.push_back(pool().submit(shell("exit 0")).value());
     const int ends = first_ends ? 0 : 1;
@@ -86,9 +86,9 @@ TEST_F(PoolLoops, WhatWaitsGoesToWhicheverHasASlotFirst) {
 }
 
 TEST_F(PoolLoops, PrioritiesAreThoseOfOneQueue) {
-  const Held held[2];
+  Held held[2];
   for (const Held& one : held) ASSERT_TRUE(pool().submit(one.job()));
-  for (const Held& one : held) one.await_start();
+  for (Held& one : held) one.await_start();
   std::vector<int> order;
   std::promise<void> all;
   for (const int priority : {0, 5, 1, 4, 2, 3}) {
