@@ -21,8 +21,8 @@ using namespace cli_testing;
 // --- What needs no pool -----------------------------------------------------------------------
 
 TEST_F(Command, HelpOfEveryVerbHasAnExample) {
-  const std::vector<std::vector<std::string>> verbs = {
-      {}, {"run"}, {"batch"}, {"judge"}, {"doctor"}};
+  const std::vector<std::vector<std::string>> verbs = {{},        {"run"},    {"batch"}, {"judge"},
+                                                       {"serve"}, {"config"}, {"doctor"}};
   for (std::vector<std::string> args : verbs) {
     args.push_back("--help");
     const ProcessResult result = run_hatchery(args);
@@ -75,6 +75,25 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"BatchWithoutFile", {"batch"}, "FILE is required"},
         Mistake{"EmptyEnvName", {"run", "--env", "=x", "--", "true"}, "has no name"}),
     [](const auto& tested) { return tested.param.name; });
+
+TEST_F(Command, AVerbOfAnotherProgramNeedsItBesideItOrInLibexec) {
+  namespace fs = std::filesystem;
+  const ScratchDirectory scratch;
+  const std::string command = scratch / "bin/hatchery";
+  const fs::path serve = fs::path(HATCHERY_BINARY).parent_path() / "hatchery-serve";
+  fs::create_directories(scratch / "bin");
+  fs::create_directories(scratch / "libexec/hatchery");
+  fs::copy(HATCHERY_BINARY, command);
+  const ProcessResult missing = testing::run_process({command, "serve", "--help"});
+  EXPECT_EQ(missing.status, 249);
+  EXPECT_TRUE(has(missing.err, "hatchery-serve is neither in " + scratch.path() + "/bin nor in " +
+                                   scratch.path() + "/libexec/hatchery; build and install"))
+      << missing.err;
+  fs::copy(serve, scratch / "libexec/hatchery/hatchery-serve");
+  const ProcessResult found = testing::run_process({command, "serve", "--help"});
+  EXPECT_EQ(found.status, 0) << found.err;
+  EXPECT_TRUE(has(found.out, "--http-addr"));
+}
 
 TEST_F(Command, BadProfileNamesFileLineAndKey) {
   const ScratchDirectory scratch;

@@ -1,7 +1,7 @@
 // The default output validator: tokens, white space, tolerances.
 #include <gtest/gtest.h>
 
-#include "pool/server/validator.h"
+#include "pool/validator.h"
 
 namespace hatchery::judge {
 namespace {

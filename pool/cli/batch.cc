@@ -443,12 +443,12 @@ int batch_verb(const BatchOptions& options) {
 
 }  // namespace
 
-void add_batch_verb(CLI::App& app, int& exit_status) {
+void add_batch_verb(CLI::App& app, Invocation& invocation) {
   CLI::App* verb = app.add_subcommand("batch", "Runs many jobs: JSON lines in, JSON lines out");
   const auto options = std::make_shared<BatchOptions>();
   verb->footer(kBatchExamples);
   add_batch_options(*verb, *options);
-  verb->callback([options, &exit_status] { exit_status = batch_verb(*options); });
+  verb->callback([options, &invocation] { invocation.exit_status = batch_verb(*options); });
 }
 
 }  // namespace hatchery::cli

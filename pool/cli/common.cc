@@ -16,6 +16,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <filesystem>
 #include <vector>
 
 #include "core/check.h"
@@ -102,6 +103,23 @@ int print_result(std::string_view text, int status) {
   if (errnum == 0) return status;
   print_error(write_error("standard output", errnum));
   return kExitFileError;
+}
+
+int become(const char* name, char* const* argv) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path here = fs::read_symlink("/proc/self/exe", error).parent_path();
+  const fs::path places[] = {here / name, here / HATCHERY_ZYGOTE_FROM_BIN / name};
+  for (const fs::path& path : places) {
+    ::execv(path.c_str(), argv);
+    if (errno == ENOENT) continue;
+    print_error(errno_error(Step::kNone, path.string(), errno, "build it again"));
+    return kExitHost;
+  }
+  print_error(std::string(name) + " is neither in " + places[0].parent_path().string() +
+              " nor in " + places[1].parent_path().lexically_normal().string() +
+              "; build and install all of Hatchery");
+  return kExitHost;
 }
 
 Error write_error(std::string_view object, int errnum) {

@@ -33,6 +33,10 @@ void print_messages_as_json();
 /// message.
 int print_result(std::string_view text, int status);
 
+/// Executes the program of ours with that file name: beside this one in a build, in libexec where
+/// it is installed. Returns only if it can't: the exit status, after a message.
+int become(const char* name, char* const* argv);
+
 /// Whether stderr is a terminal: for progress lines and colour.
 bool stderr_is_terminal();
 

@@ -126,14 +126,14 @@ constexpr const char* kDoctorExamples =
 
 }  // namespace
 
-void add_doctor_verb(CLI::App& app, int& exit_status) {
+void add_doctor_verb(CLI::App& app, Invocation& invocation) {
   CLI::App* verb = app.add_subcommand("doctor", "Says what this host gives, lacks, and needs");
   const auto options = std::make_shared<DoctorOptions>();
   verb->footer(kDoctorExamples);
   verb->add_flag("--json", options->json, "One JSON object on stdout");
   verb->add_flag("--print-config", options->print_config,
                  "Prints the default pool file with its profile, commented, and checks nothing");
-  verb->callback([options, &exit_status] { exit_status = doctor_verb(*options); });
+  verb->callback([options, &invocation] { invocation.exit_status = doctor_verb(*options); });
 }
 
 }  // namespace hatchery::cli

@@ -454,14 +454,14 @@ int run_verb(const CLI::App& verb, RunOptions& options,
 
 }  // namespace
 
-void add_run_verb(CLI::App& app, const std::vector<std::string>& command, int& exit_status) {
+void add_run_verb(CLI::App& app, Invocation& invocation) {
   CLI::App* verb = app.add_subcommand("run", "Runs one job in the foreground");
   const auto options = std::make_shared<RunOptions>();
   verb->footer(kRunExamples);
   verb->prefix_command();
   add_run_options(*verb, *options);
-  verb->callback([verb, options, &command, &exit_status] {
-    exit_status = run_verb(*verb, *options, command);
+  verb->callback([verb, options, &invocation] {
+    invocation.exit_status = run_verb(*verb, *options, invocation.command);
   });
 }
 

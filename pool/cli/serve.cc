@@ -397,26 +397,26 @@ int check_config(const std::string& path) {
 
 }  // namespace
 
-void add_config_verb(CLI::App& app, int& exit_status) {
-  CLI::App* verb = app.add_subcommand("config", "Checks a server's configuration file");
+void add_config_verb(CLI::App& app, Invocation& invocation) {
+  CLI::App* verb = app.add_subcommand("config", kConfigSummary);
   verb->require_subcommand(1);
   verb->footer(kConfigExamples);
   CLI::App* check = verb->add_subcommand("check", "Says what is wrong with a file, and where");
   const auto path = std::make_shared<std::string>();
   check->add_option("FILE", *path, "TOML")->required();
   check->footer(kConfigExamples);
-  check->callback([path, &exit_status] { exit_status = check_config(*path); });
+  check->callback([path, &invocation] { invocation.exit_status = check_config(*path); });
 }
 
-void add_serve_verb(CLI::App& app, int& exit_status) {
-  CLI::App* verb = app.add_subcommand("serve", "Runs jobs for clients of HTTP and WebSocket");
+void add_serve_verb(CLI::App& app, Invocation& invocation) {
+  CLI::App* verb = app.add_subcommand("serve", kServeSummary);
   const auto options = std::make_shared<ServeOptions>();
   verb->footer(kServeExamples);
   add_server_options(*verb, *options);
   add_pool_flags(*verb, *options);
   add_ignored_options(*verb, *options);
   add_pool_options(*verb, options->pool);
-  verb->callback([options, &exit_status] { exit_status = serve_verb(*options); });
+  verb->callback([options, &invocation] { invocation.exit_status = serve_verb(*options); });
 }
 
 }  // namespace hatchery::cli

@@ -13,7 +13,7 @@
 #include "pool/server/host_paths.h"
 #include "pool/server/tracked_batch.h"
 #include "pool/server/tracked_job.h"
-#include "pool/server/validator.h"
+#include "pool/validator.h"
 
 namespace hatchery::server {
 namespace {

@@ -14,7 +14,7 @@
 #include "pool/random_id.h"
 #include "pool/server/answers.h"
 #include "pool/server/native_jobs.h"
-#include "pool/server/validator.h"
+#include "pool/validator.h"
 
 namespace hatchery::server {
 

@@ -266,12 +266,12 @@ void add_judge_options(CLI::App& verb, JudgeVerbOptions& options) {
 
 }  // namespace
 
-void add_judge_verb(CLI::App& app, int& exit_status) {
+void add_judge_verb(CLI::App& app, Invocation& invocation) {
   CLI::App* verb = app.add_subcommand("judge", "Judges the submissions of a problem package");
   const auto options = std::make_shared<JudgeVerbOptions>();
   verb->footer(kJudgeExamples);
   add_judge_options(*verb, *options);
-  verb->callback([options, &exit_status] { exit_status = judge_verb(*options); });
+  verb->callback([options, &invocation] { invocation.exit_status = judge_verb(*options); });
 }
 
 }  // namespace hatchery::cli

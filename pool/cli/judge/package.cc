@@ -17,7 +17,7 @@ bool ends_with(std::string_view text, std::string_view end) {
   return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
-std::string_view trimmed(std::string_view text) {
+std::string_view unquoted(std::string_view text) {
   constexpr std::string_view kBlank = " \t\r\n'\"";
   const std::size_t first = text.find_first_not_of(kBlank);
   if (first == std::string_view::npos) return {};
@@ -197,7 +197,7 @@ Result<void> read_time_limit(Package& package) {
       value = value.substr(equals + 1);
       value = value.substr(0, value.find('\n'));
     }
-    const Result<Nanoseconds> time = parse_limit_seconds(trimmed(value));
+    const Result<Nanoseconds> time = parse_limit_seconds(unquoted(value));
     if (!time) return Error{Step::kReadPackage, path, 0, time.error().detail, time.error().remedy};
     package.limits.time = *time;
     package.time_limit_source = source.name;

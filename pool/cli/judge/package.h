@@ -12,7 +12,7 @@
 #include "pool/cli/judge/language.h"
 #include "pool/cli/judge/package_yaml.h"
 #include "pool/cli/judge/verdict.h"
-#include "pool/server/validator.h"
+#include "pool/validator.h"
 
 namespace hatchery::judge {
 

@@ -1,4 +1,4 @@
-#include "pool/server/validator.h"
+#include "pool/validator.h"
 
 #include <fmt/format.h>
 
