@@ -12,6 +12,7 @@
 
 #include "tests/await.h"
 #include "tests/server_fixture.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 namespace {
@@ -108,15 +109,16 @@ TEST_F(ServerBehaviour, AClientThatIsTooSlowIsDroppedAndOthersAreNot) {
 }
 
 TEST_F(ServerBehaviour, TenThousandIdleConnectionsCostLittleAndSlowNobody) {
-  constexpr std::size_t kHttp = 9'000;
-  constexpr std::size_t kSockets = 1'000;
+  const std::size_t http_count = 9'000U / static_cast<unsigned>(slowness());
+  const std::size_t socket_count = 1'000U / static_cast<unsigned>(slowness());
   rlimit files{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
   const rlimit before = files;
   files.rlim_cur = files.rlim_max;
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
   // A WebSocketClient has four descriptors.
-  ASSERT_GT(files.rlim_max, kHttp + 4 * kSockets + 500) << "raise RLIMIT_NOFILE's hard limit";
+  ASSERT_GT(files.rlim_max, http_count + 4 * socket_count + 500)
+      << "raise RLIMIT_NOFILE's hard limit";
   std::vector<UniqueFd> idle;
   std::vector<std::unique_ptr<WebSocketClient>> sockets;
   sockaddr_in name{
@@ -125,12 +127,12 @@ TEST_F(ServerBehaviour, TenThousandIdleConnectionsCostLittleAndSlowNobody) {
           htons(static_cast<std::uint16_t>(std::stoi(address().substr(address().rfind(':') + 1)))),
       .sin_addr = {htonl(INADDR_LOOPBACK)},
       .sin_zero = {}};
-  for (std::size_t i = 0; i < kHttp; ++i) {
+  for (std::size_t i = 0; i < http_count; ++i) {
     idle.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     ASSERT_EQ(::connect(idle.back().get(), reinterpret_cast<const sockaddr*>(&name), sizeof name),
               0);
   }
-  for (std::size_t i = 0; i < kSockets; ++i) {
+  for (std::size_t i = 0; i < socket_count; ++i) {
     sockets.push_back(std::make_unique<WebSocketClient>(address(), "/ws"));
     ASSERT_EQ(sockets.back()->status(), 101);
   }
@@ -168,12 +170,12 @@ TEST_F(ServerBehaviour, StoredFilesThatNobodyUsesExpire) {
 }
 
 TEST_F(ServerBehaviour, AProgramThatWasJustCopiedInIsNeverBusy) {
-  constexpr int kRequests = 500;
+  const int requests = 500 / slowness();
   std::ifstream file("/usr/bin/true", std::ios::binary);
   const std::string id = upload({std::istreambuf_iterator<char>(file), {}});
   WebSocketClient socket(address(), "/ws");
   std::thread sends([&] {
-    for (int i = 0; i < kRequests; ++i) {
+    for (int i = 0; i < requests; ++i) {
       json::object one = cmd({"program"}, {{"copyIn", {{"program", {{"fileId", id}}}}}});
       socket.send(json::serialize(
           json::object{{"requestId", std::to_string(i)}, {"cmd", json::array{one}}}));
@@ -181,7 +183,7 @@ TEST_F(ServerBehaviour, AProgramThatWasJustCopiedInIsNeverBusy) {
   });
   int accepted = 0;
   std::string other;
-  for (int i = 0; i < kRequests; ++i) {
+  for (int i = 0; i < requests; ++i) {
     const std::optional<std::string> answer = socket.receive();
     if (!answer) break;
     if (answer->find("\"status\":\"Accepted\"") != std::string::npos)
@@ -190,7 +192,7 @@ TEST_F(ServerBehaviour, AProgramThatWasJustCopiedInIsNeverBusy) {
       other = *answer;
   }
   sends.join();
-  EXPECT_EQ(accepted, kRequests) << other;
+  EXPECT_EQ(accepted, requests) << other;
 }
 
 // ---- J134, J135, J139

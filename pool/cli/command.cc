@@ -53,7 +53,7 @@ class HelpFormatter : public CLI::Formatter {
 /// What stands after the first "--" of `hatchery run … -- CMD ARG…` is the job's and never seen by
 /// the parser, which would find options, lists and subcommands in it.
 Invocation split_command_line(int argc, char** argv) {
-  Invocation line;
+  Invocation invocation;
   const std::string_view verb = argc > 1 ? argv[1] : "";
   int index = 1;
   for (; index < argc; ++index) {
@@ -62,10 +62,10 @@ Invocation split_command_line(int argc, char** argv) {
     // go-judge writes -http-addr for --http-addr.
     if (verb == "serve" && argument.size() > 2 && argument[0] == '-' && argument[1] != '-')
       argument.insert(0, 1, '-');
-    line.args.push_back(std::move(argument));
+    invocation.args.push_back(std::move(argument));
   }
-  for (++index; index < argc; ++index) line.command.emplace_back(argv[index]);
-  return line;
+  for (++index; index < argc; ++index) invocation.command.emplace_back(argv[index]);
+  return invocation;
 }
 
 /// All messages go to stderr as "hatchery: …"; stdout belongs to results.
