@@ -2,6 +2,6 @@
 from itertools import permutations
 
 word = input().strip()
-words = ["".join(letters) for letters in permutations(word[:10])]
-others = [other + word[10:] for other in words if other != word[:10]]
+words = list(permutations(word[:10]))
+others = ["".join(letters) + word[10:] for letters in words if letters != tuple(word[:10])]
 print(others[0] if others else "-" if len(set(word)) == 1 else word[1:] + word[0])
