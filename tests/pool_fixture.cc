@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "core/cgroup.h"
+#include "core/files.h"
 #include "core/user_namespace.h"
 #include "tests/slowness.h"
 
@@ -22,8 +23,9 @@ namespace fs = std::filesystem;
 
 /// /proc/PID/status, or nothing when the process is gone.
 std::string status_of(const fs::path& process) {
-  std::ifstream status(process / "status");
-  return {std::istreambuf_iterator<char>(status), {}};
+  // A stream's iterator would throw ESRCH when it ends meanwhile.
+  Result<std::string> status = read_whole_file(process / "status");
+  return status ? *std::move(status) : std::string();
 }
 
 /// One of its fields; "" when there is none.

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "core/files.h"
 #include "tests/await.h"
 #include "tests/server_fixture.h"
 #include "tests/slowness.h"
@@ -31,14 +32,18 @@ class ServerBehaviour : public ServerTest {
   }
 };
 
+/// Of a directory in /proc; "" when it is no process's or the process is gone.
+std::string command_line_of(const std::filesystem::path& process) {
+  Result<std::string> line = read_whole_file(process / "cmdline");
+  return line ? *std::move(line) : std::string();
+}
+
 /// Processes of this host whose command line has that text.
 std::size_t processes_with(const std::string& text) {
   std::size_t count = 0;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-    const std::string line{std::istreambuf_iterator<char>(file), {}};
-    if (line.find(text) != std::string::npos) ++count;
+    if (command_line_of(entry.path()).find(text) != std::string::npos) ++count;
   }
   return count;
 }
@@ -242,9 +247,7 @@ TEST_F(ServerBehaviour, AKilledZygoteIsAnInternalErrorOfThatRequestAlone) {
   await([&] { return processes_with(job) > 0; });
   // The job's parent is its zygote.
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-    const std::string line{std::istreambuf_iterator<char>(file), {}};
-    if (line.find(job) == std::string::npos) continue;
+    if (command_line_of(entry.path()).find(job) == std::string::npos) continue;
     std::ifstream status(entry.path() / "status");
     for (std::string field; std::getline(status, field);)
       if (field.starts_with("PPid:")) ::kill(std::stoi(field.substr(5)), SIGKILL);
