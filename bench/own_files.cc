@@ -16,10 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path own_directory() {
-  std::error_code error;
-  return fs::read_symlink("/proc/self/exe", error).parent_path();
-}
+fs::path own_directory() { return cli::own_directory(); }
 
 /// The first that exists, or the first.
 std::string first_of(const std::array<fs::path, 2>& paths) {

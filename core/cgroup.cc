@@ -315,19 +315,17 @@ void SlotCgroup::watch_pressure() {
 }
 
 Result<void> SlotCgroup::apply_memory(const CgroupLimits& limits) {
-  const bool may_swap = limits.may_swap;
   // On v1 the slot's own processes share the group: they are on top, in whole pages.
-  const std::uint64_t total =
-      (*limits.memory_bytes + idle_memory_bytes_ + 4095) / 4096 * 4096 +
-      (limits.memory_left_bytes_max > 0 ? memory_left(limits.memory_left_bytes_max) : 0);
+  const std::uint64_t total = (*limits.memory_bytes + idle_memory_bytes_ + 4095) / 4096 * 4096 +
+                              memory_left(limits.memory_left_bytes_max);
   const std::string text = std::to_string(total);
   if (memory_v2_) {
     HATCHERY_TRY(memory_max_.write(text));
     if (!memory_swap_max_.valid()) return {};
-    return memory_swap_max_.write(may_swap ? "max" : "0");
+    return memory_swap_max_.write(limits.may_swap ? "max" : "0");
   }
   if (!memory_swap_max_.valid()) return memory_max_.write(text);
-  if (may_swap) {
+  if (limits.may_swap) {
     HATCHERY_TRY(memory_swap_max_.write("-1"));
     return memory_max_.write(text);
   }

@@ -106,10 +106,10 @@ SlotCgroup::Pressure SlotCgroup::pressure() const {
 }
 
 std::optional<std::uint64_t> SlotCgroup::memory_of_others() const {
-  const std::optional<std::uint64_t> usage = memory_usage_.read_number();
   // v2: the group is the job's, and its parked worker becomes the job. Not the job's is only what
   // earlier ones left; what may be stock does not count as that.
-  if (memory_v2_) return minus(usage, idle_usage_bytes_ + kStockBytesMax).value_or(0);
+  if (memory_v2_) return minus(leftover_bytes(), kStockBytesMax);
+  const std::optional<std::uint64_t> usage = memory_usage_.read_number();
   const std::optional<std::uint64_t> kernel = memory_kernel_.read_number();
   if (!usage || !kernel) return usage;
   // Kernel memory is counted to the page and is most of what an idle slot holds; what is above it
@@ -120,6 +120,7 @@ std::optional<std::uint64_t> SlotCgroup::memory_of_others() const {
 /// What memory_of_others() has of earlier jobs, in steps: else most jobs had a limit to write.
 std::uint64_t SlotCgroup::memory_left(std::uint64_t bytes_max) const {
   constexpr std::uint64_t kStep = 64ULL << 10;
+  if (bytes_max == 0) return 0;
   const std::uint64_t left = minus(leftover_bytes(), kStockBytesMax).value_or(0);
   return std::min((left + kStep - 1) / kStep * kStep, bytes_max);
 }

@@ -16,7 +16,7 @@ int bench_verb(const BenchOptions& options) {
   pointers.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
-  return become("hatchery-bench", pointers.data());
+  return become("hatchery-bench", pointers.data(), "build and install with HATCHERY_BENCH=ON");
 }
 
 }  // namespace

@@ -120,7 +120,8 @@ int run_command(int argc, char** argv, std::span<const Verb> verbs) {
   Invocation invocation = split_command_line(argc, argv);
   const std::string_view first = argc > 1 ? argv[1] : "";
   const auto named = std::ranges::find(verbs, first, &Verb::name);
-  if (named != verbs.end() && named->program != nullptr) return become(named->program, argv);
+  if (named != verbs.end() && named->program != nullptr)
+    return become(named->program, argv, "build and install all of Hatchery");
   CLI::App app("Hatchery runs untrusted programs in a pool of prepared sandboxes.", "hatchery");
   app.formatter(std::make_shared<HelpFormatter>());
   app.set_version_flag("--version", std::string("hatchery ") + HATCHERY_VERSION);
@@ -131,7 +132,11 @@ int run_command(int argc, char** argv, std::span<const Verb> verbs) {
   if (named != verbs.end())
     named->add(app, invocation);
   else
-    for (const Verb& verb : verbs) verb.add(app, invocation);
+    for (const Verb& verb : verbs)
+      if (verb.program == nullptr)
+        verb.add(app, invocation);
+      else
+        app.add_subcommand(std::string(verb.name), verb.summary);
   // The parser takes its arguments from the back.
   std::vector<std::string> args(invocation.args.rbegin(), invocation.args.rend());
   try {

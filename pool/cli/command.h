@@ -19,9 +19,10 @@ struct Invocation {
 
 struct Verb {
   std::string_view name;
-  void (*add)(CLI::App& app, Invocation& invocation);
-  /// The program of ours that has it, if not this one: it gets the command line as it is.
+  void (*add)(CLI::App& app, Invocation& invocation) = nullptr;
+  /// Instead, of one that another program of ours has, which gets the command line as it is.
   const char* program = nullptr;
+  const char* summary = nullptr;
 };
 
 /// All that main() does. Returns the exit status.

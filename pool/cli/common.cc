@@ -105,10 +105,14 @@ int print_result(std::string_view text, int status) {
   return kExitFileError;
 }
 
-int become(const char* name, char* const* argv) {
-  namespace fs = std::filesystem;
+std::string own_directory() {
   std::error_code error;
-  const fs::path here = fs::read_symlink("/proc/self/exe", error).parent_path();
+  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+}
+
+int become(const char* name, char* const* argv, const char* remedy) {
+  namespace fs = std::filesystem;
+  const fs::path here = own_directory();
   const fs::path places[] = {here / name, here / HATCHERY_ZYGOTE_FROM_BIN / name};
   for (const fs::path& path : places) {
     ::execv(path.c_str(), argv);
@@ -117,8 +121,7 @@ int become(const char* name, char* const* argv) {
     return kExitHost;
   }
   print_error(std::string(name) + " is neither in " + places[0].parent_path().string() +
-              " nor in " + places[1].parent_path().lexically_normal().string() +
-              "; build and install all of Hatchery");
+              " nor in " + places[1].parent_path().lexically_normal().string() + "; " + remedy);
   return kExitHost;
 }
 

@@ -34,8 +34,11 @@ void print_messages_as_json();
 int print_result(std::string_view text, int status);
 
 /// Executes the program of ours with that file name: beside this one in a build, in libexec where
-/// it is installed. Returns only if it can't: the exit status, after a message.
-int become(const char* name, char* const* argv);
+/// it is installed. Returns only if it can't: the exit status, after a message, with `remedy` if it
+/// is not there.
+int become(const char* name, char* const* argv, const char* remedy);
+/// Where the running program's file is; "" if that can't be told.
+std::string own_directory();
 
 /// Whether stderr is a terminal: for progress lines and colour.
 bool stderr_is_terminal();

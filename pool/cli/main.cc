@@ -9,16 +9,8 @@ constexpr hatchery::cli::Verb kVerbs[] = {
     {"run", hatchery::cli::add_run_verb},
     {"batch", hatchery::cli::add_batch_verb},
     {"judge", hatchery::cli::add_judge_verb},
-    {"serve",
-     [](CLI::App& app, hatchery::cli::Invocation&) {
-       app.add_subcommand("serve", hatchery::cli::kServeSummary);
-     },
-     "hatchery-serve"},
-    {"config",
-     [](CLI::App& app, hatchery::cli::Invocation&) {
-       app.add_subcommand("config", hatchery::cli::kConfigSummary);
-     },
-     "hatchery-serve"},
+    {"serve", nullptr, "hatchery-serve", hatchery::cli::kServeSummary},
+    {"config", nullptr, "hatchery-serve", hatchery::cli::kConfigSummary},
     {"doctor", hatchery::cli::add_doctor_verb},
     {"bench", hatchery::cli::add_bench_verb}};
 
