@@ -50,13 +50,19 @@ std::vector<Way> floors() {
               .what = "a small static process for each job in flight: fork + execve + waitpid, "
                       "one message each way",
               .make = [](const Program& program, unsigned in_flight) -> Made {
-                return make_fork_server(program, in_flight, true);
+                return make_fork_server(program, in_flight, ForkServerChild::kExecutes);
+              }},
+          Way{.name = kLeast,
+              .what = "the same in namespaces; each child with an ipc namespace of its own and the "
+                      "pool's seccomp filter: the least that a sandbox takes",
+              .make = [](const Program& program, unsigned in_flight) -> Made {
+                return make_fork_server(program, in_flight, ForkServerChild::kFenced);
               }},
           Way{.name = "fork_only",
-              .what = "the same, but the child ends without an exec",
+              .what = "a bare fork server whose child ends without an exec",
               .without_exec = true,
               .make = [](const Program& program, unsigned in_flight) -> Made {
-                return make_fork_server(program, in_flight, false);
+                return make_fork_server(program, in_flight, ForkServerChild::kExits);
               }}};
 }
 

@@ -5,7 +5,13 @@
 
 namespace hatchery::bench {
 
+enum class ForkServerChild : unsigned char {
+  kExits,
+  kExecutes,
+  kFenced,  ///< Executes in namespaces, with the pool's built-in filter; needs root.
+};
+
 Result<std::unique_ptr<Runner>> make_fork_server(const Program& program, unsigned in_flight,
-                                                 bool exec);
+                                                 ForkServerChild child);
 
 }  // namespace hatchery::bench

@@ -50,7 +50,7 @@ struct Target {
   bool at_most = true;  ///< Else: at least.
   std::string unit;     ///< "×", "ms", "KiB"
   std::optional<Estimate> measured = {};
-  /// The same for programs that a bare server forks and executes, or posix_spawn, in no sandbox.
+  /// The same for the least that a sandbox takes (bench/floors.h).
   std::optional<Estimate> floor = {};
   bool met() const noexcept;
 };

@@ -29,7 +29,7 @@ Result<std::unique_ptr<Runner>> made(Args&&... args) {
 }
 
 enum class WayKind : unsigned char {
-  kFloor,  ///< Without any sandbox.
+  kFloor,  ///< Without any sandbox, or with less than one.
   kPool,   ///< Hatchery.
   kPeer,   ///< Another sandbox.
 };

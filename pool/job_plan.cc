@@ -21,16 +21,16 @@ constexpr std::uint64_t kSearchBytesMax = 1ULL << 20;
 // Beside them a plan has the working directory, the label and tables of at most 64 descriptors.
 static_assert(kExecBytesMax + 2 * kSearchBytesMax <= protocol::kPlanBytesMax);
 
+bool has_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
+
+}  // namespace
+
 Error bad_job(std::string object, std::string detail, std::string remedy) {
   return Error{.step = Step::kValidateJob,
                .object = std::move(object),
                .detail = std::move(detail),
                .remedy = std::move(remedy)};
 }
-
-bool has_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
-
-}  // namespace
 
 Result<void> validate_path(const std::string& field, const std::string& path) {
   if (path.empty() || has_nul(path) || path.size() > 4000)

@@ -13,6 +13,9 @@
 
 namespace hatchery {
 
+/// A job that its caller must change: Step::kValidateJob.
+Error bad_job(std::string object, std::string detail, std::string remedy);
+
 /// Whether `path` may name a file in or out: FileIn::path. `field` is for the message.
 Result<void> validate_path(const std::string& field, const std::string& path);
 

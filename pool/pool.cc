@@ -18,13 +18,6 @@
 namespace hatchery {
 namespace {
 
-Error bad_job(std::string object, std::string detail, std::string remedy) {
-  return Error{.step = Step::kValidateJob,
-               .object = std::move(object),
-               .detail = std::move(detail),
-               .remedy = std::move(remedy)};
-}
-
 Result<void> check_open_files(const Limits& limits) {
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);

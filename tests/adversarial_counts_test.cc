@@ -248,7 +248,7 @@ std::vector<Attack> objects() {
   };
 }
 
-Attack on_init(std::string name, std::string does, const std::string& what) {
+Attack on_zygote(std::string name, std::string does, const std::string& what) {
   return {.name = std::move(name),
           .source = "A9",
           .does = std::move(does),
@@ -283,12 +283,12 @@ Attack raises(std::string name, const std::string& what, int resource, std::uint
 
 std::vector<Attack> others() {
   return {
-      on_init("KillsTheZygote", "sends the zygote SIGKILL", "kill"),
-      on_init("StopsTheZygote", "sends the zygote SIGSTOP", "stop"),
-      on_init("SignalsAThreadOfTheZygote", "signals the zygote by tgkill", "tgkill"),
-      on_init("SignalsTheZygoteByPidfd", "signals the zygote by pidfd", "pidfd"),
-      on_init("ReadsTheZygotesLimits", "reads the zygote's limits", "limits"),
-      on_init("PinsTheZygote", "sets the zygote's CPUs", "affinity"),
+      on_zygote("KillsTheZygote", "sends the zygote SIGKILL", "kill"),
+      on_zygote("StopsTheZygote", "sends the zygote SIGSTOP", "stop"),
+      on_zygote("SignalsAThreadOfTheZygote", "signals the zygote by tgkill", "tgkill"),
+      on_zygote("SignalsTheZygoteByPidfd", "signals the zygote by pidfd", "pidfd"),
+      on_zygote("ReadsTheZygotesLimits", "reads the zygote's limits", "limits"),
+      on_zygote("PinsTheZygote", "sets the zygote's CPUs", "affinity"),
   };
 }
 

@@ -16,6 +16,7 @@
 #include "pool/limits.h"
 #include "tests/pool_fixture.h"
 #include "tests/selinux_fixture.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 namespace {
@@ -302,7 +303,8 @@ TEST_F(PoolFigures, TheTimeThatAJobWaitedForACpuIsInItsPressureWhereItIsAskedFor
   HATCHERY_REQUIRE_FEATURE("cgroup_cpuset");
   const Limits one_cpu{.cpu_set = std::to_string(usable_cpu_numbers()[0])};
   // Twice as long on one CPU: each of the two waits while the other runs.
-  const std::string loop = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+  const std::string loop =
+      "i=0; while [ $i -lt " + std::to_string(100'000 / slowness()) + " ]; do i=$((i+1)); done";
   const std::string both = "(" + loop + ") & " + loop + "; wait";
   const Report control = run_shell(both, one_cpu);
   EXPECT_FALSE(control.cpu_pressure.has_value());

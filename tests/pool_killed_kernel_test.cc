@@ -1,7 +1,7 @@
 // SIGKILL at any moment, to any helper of a pool and to the pool itself: each accepted job is
 // reported once, or, where the pool died, is gone with all that it held. HATCHERY_KILLS says how
-// many kills there are in all, default 60; HATCHERY_SEED repeats a run, as long as the host's own
-// timing repeats itself.
+// many kills there are in all, default 60 (15 under emulation); HATCHERY_SEED repeats a run, as
+// long as the host's own timing repeats itself.
 #include <gmock/gmock.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,6 +21,7 @@
 #include "tests/await.h"
 #include "tests/pool_fixture.h"
 #include "tests/process.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 namespace {
@@ -34,9 +35,10 @@ std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
+std::uint64_t kills() { return number_from("HATCHERY_KILLS", slowness() == 1 ? 60 : 15); }
 /// Of all kills, two of three hit the helpers of a pool that lives on.
-std::uint64_t helper_kills() { return number_from("HATCHERY_KILLS", 60) * 2 / 3; }
-std::uint64_t pool_kills() { return number_from("HATCHERY_KILLS", 60) - helper_kills(); }
+std::uint64_t helper_kills() { return kills() * 2 / 3; }
+std::uint64_t pool_kills() { return kills() - helper_kills(); }
 
 /// Field 4 of /proc/PID/stat; 0 when there is no such process.
 pid_t parent_of(pid_t pid) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "tests/pool_fixture.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 namespace {
@@ -84,13 +85,13 @@ TEST_F(PoolWithoutCgroups, AnEndlessLoopEndsAtItsCpuLimitRoundedUp) {
                                 {.cpu_time = milliseconds(700), .wall_time = seconds(600)});
   EXPECT_EQ(deaf.outcome, Outcome::kTimeLimit) << describe(deaf);
   // Its children's time is the job's when it has ended.
-  const Report several =
-      run_shell("for i in 1 2 3; do (i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done); done");
+  const std::string children = "for i in 1 2 3; do (i=0; while [ $i -lt " +
+                               std::to_string(60'000 / slowness()) +
+                               " ]; do i=$((i+1)); done); done";
+  const Report several = run_shell(children);
   EXPECT_EQ(several.outcome, Outcome::kAccepted) << describe(several);
   EXPECT_GT(several.cpu_time.value(), Nanoseconds(0));
-  const Report after =
-      run_shell("for i in 1 2 3; do (i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done); done",
-                {.cpu_time = *several.cpu_time / 3});
+  const Report after = run_shell(children, {.cpu_time = *several.cpu_time / 3});
   EXPECT_EQ(after.outcome, Outcome::kTimeLimit) << describe(after);
 }
 

@@ -34,7 +34,7 @@ def main():
     slowness = max(1, int(os.environ.get("HATCHERY_TEST_SLOWNESS", 1)))
     script = ""
     for command, _ in session:
-        command = re.sub(r'"cpuLimit":(\d+)', lambda match: f'"cpuLimit":{int(match[1]) * slowness}', command)
+        command = re.sub(r'(?<=(?:cpu|ock)Limit":)\d+', lambda limit: str(int(limit[0]) * slowness), command)
         script += command.replace(ADDRESS, address) + "\nprintf '\\0'\n"
     ran = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     printed = ran.stdout.decode("utf-8", "replace").split("\0")[:-1]

@@ -15,7 +15,7 @@ import websockets
 BASE = sys.argv[1].rstrip("/")
 # As tests/slowness.h.
 SLOWNESS = int(os.environ.get("HATCHERY_TEST_SLOWNESS", "1"))
-SOURCE = "#include <iostream>\nint main() { long a, b; std::cin >> a >> b; std::cout << a + b << '\\n'; }\n"
+SOURCE = "#include <cstdio>\nint main() { long a, b; std::scanf(\"%ld%ld\", &a, &b); std::printf(\"%ld\\n\", a + b); }\n"
 ASKER = "echo 20 22; read sum; [ $sum = 42 ]"
 
 

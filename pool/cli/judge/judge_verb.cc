@@ -28,8 +28,8 @@ using judge::LanguageList;
 using judge::Package;
 using judge::Table;
 
-constexpr std::uint32_t kInFlightPerSlot = 2;
-constexpr std::uint32_t kInFlightMax = 4'096;
+constexpr std::uint32_t kRunsPerSlot = 2;
+constexpr std::uint32_t kRunsMax = 4'096;
 /// For a package that names none: the format lets a judge choose.
 constexpr Nanoseconds kTimeLimitDefault = std::chrono::seconds(10);
 
@@ -89,8 +89,8 @@ Result<PoolConfig> load_pool_config(const JudgeVerbOptions& options, const Packa
 }
 
 std::uint32_t in_flight_max(const JudgeVerbOptions& options, const PoolConfig& config) {
-  const std::uint32_t per_slot = kInFlightPerSlot * config.profiles.front().slots_max;
-  const std::uint32_t wanted = options.jobs != 0 ? options.jobs : std::min(per_slot, kInFlightMax);
+  const std::uint32_t per_slot = kRunsPerSlot * config.profiles.front().slots_max;
+  const std::uint32_t wanted = options.jobs != 0 ? options.jobs : std::min(per_slot, kRunsMax);
   return std::max(2U, std::min(wanted, config.queue_max));
 }
 
@@ -258,7 +258,7 @@ void add_judge_options(CLI::App& verb, JudgeVerbOptions& options) {
       ->check(check_seconds)
       ->type_name("S");
   verb.add_option("--jobs", options.jobs, "Jobs submitted at once; default: two a slot")
-      ->check(CLI::Range(1U, kInFlightMax))
+      ->check(CLI::Range(1U, kRunsMax))
       ->type_name("N");
   add_pool_options(verb, options.pool);
   add_slots_option(verb, options.pool);
