@@ -52,9 +52,9 @@ std::vector<Way> floors() {
               .make = [](const Program& program, unsigned in_flight) -> Made {
                 return make_fork_server(program, in_flight, ForkServerChild::kExecutes);
               }},
-          Way{.name = kLeast,
+          Way{.name = kFencedServer,
               .what = "the same in namespaces; each child with an ipc namespace of its own and the "
-                      "pool's seccomp filter: the least that a sandbox takes",
+                      "pool's seccomp filter",
               .make = [](const Program& program, unsigned in_flight) -> Made {
                 return make_fork_server(program, in_flight, ForkServerChild::kFenced);
               }},

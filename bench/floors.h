@@ -1,5 +1,5 @@
-// The floors: a program without any sandbox, by the fastest means of the kernel and of libc; and in
-// the least that could be called one.
+// The floors: a program without any sandbox, by the fastest means of the kernel and of libc; and
+// with a little of one.
 #pragma once
 
 #include "bench/way.h"
@@ -8,10 +8,10 @@ namespace hatchery::bench {
 
 /// The one that figures are compared with.
 inline constexpr const char* kFloor = "posix_spawn";
-/// What no sandbox with the pool's protections can be faster than: only what must be done anew for
-/// each job, and nothing of what a pool does besides (no change of ids or root, no limits, no
-/// queue, no look at what is left, no figures, no report). Needs root.
-inline constexpr const char* kLeast = "fenced_server";
+/// What of the pool's protections must be done anew for each job, and nothing else of a pool: no
+/// change of ids or root, no limits, no queue, no look at what is left, no figures, no report. A
+/// pool can do some of it before the job comes, which saves latency but no CPU time. Needs root.
+inline constexpr const char* kFencedServer = "fenced_server";
 
 std::vector<Way> floors();
 

@@ -50,7 +50,7 @@ struct Target {
   bool at_most = true;  ///< Else: at least.
   std::string unit;     ///< "×", "ms", "KiB"
   std::optional<Estimate> measured = {};
-  /// The same for the least that a sandbox takes (bench/floors.h).
+  /// The same for a fenced fork server (kFencedServer in bench/floors.h).
   std::optional<Estimate> floor = {};
   bool met() const noexcept;
 };

@@ -68,11 +68,11 @@ std::string targets_text(const std::vector<Target>& targets) {
       text += fmt::format("  {:<8}{:<78}{:>14}\n", "-", target.what, allowed);
       continue;
     }
-    text += fmt::format(
-        "  {:<8}{:<78}{:>14}  {} ({} to {}){}\n", target.met() ? "met" : "MISSED", target.what,
-        allowed, number(target.measured->value), number(target.measured->low),
-        number(target.measured->high),
-        target.floor ? ", the least that a sandbox takes " + number(target.floor->value) : "");
+    text +=
+        fmt::format("  {:<8}{:<78}{:>14}  {} ({} to {}){}\n", target.met() ? "met" : "MISSED",
+                    target.what, allowed, number(target.measured->value),
+                    number(target.measured->low), number(target.measured->high),
+                    target.floor ? ", a fenced fork server " + number(target.floor->value) : "");
   }
   return text;
 }

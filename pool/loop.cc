@@ -285,6 +285,8 @@ void Loop::shut_down(std::int64_t now_ns) {
   for (const auto& [number, slot] : slots_) {
     if (slot->given_up || slot->remove_due_ns != 0)
       abandon(*slot);
+    else if (!slot->start_answered && slot->state != SlotState::kDead)
+      await_start(*slot);
     else if (slot->job == nullptr && slot->state != SlotState::kDead)
       lose(*slot, Error{.step = Step::kNone, .detail = "the pool shuts down"});
   }

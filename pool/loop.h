@@ -125,6 +125,9 @@ class Loop {
   /// waited for, up to a minute.
   bool is_starved(Slot& slot, std::int64_t now_ns);
   void give_up_zygote(Slot& slot);
+  /// At the pool's end: only the launcher's answer names the process that would outlive the pool
+  /// where no group is emptied.
+  void await_start(Slot& slot);
   /// At the pool's end: waits for its zygote, or for its groups to be free, no longer.
   void abandon(Slot& slot);
   void remove_slot(Slot& slot);

@@ -111,6 +111,11 @@ void Loop::give_up_zygote(Slot& slot) {
   if (killing_all_) abandon(slot);
 }
 
+void Loop::await_start(Slot& slot) {
+  slot.park_due_ns = std::min(slot.park_due_ns, monotonic_ns() + kZygoteDeathNs);
+  set_due(slot);
+}
+
 void Loop::abandon(Slot& slot) {
   slot.remove_due_ns = 0;
   if (slot.zygote_died && slot.zygote_died->in_flight()) ring_->cancel(*slot.zygote_died);

@@ -133,7 +133,10 @@ void Loop::on_launcher_message(int result) {
     } else {
       slot.zygote_pidfd = std::move(message->pidfd);
       if (slot.state == SlotState::kDead) send_signal(slot.zygote_pidfd.get(), SIGKILL);
-      listen_to_slot(slot);
+      if (killing_all_)
+        lose(slot, Error{.detail = "the pool shuts down"});
+      else
+        listen_to_slot(slot);
     }
   }
   listen_to_launcher();

@@ -108,16 +108,16 @@ TEST(BenchTargets, AreMetOrMissedByWhatWasMeasured) {
   }
 }
 
-TEST(BenchTargets, TellTheLeastThatASandboxTakes) {
+TEST(BenchTargets, TellWhatAFencedForkServerTakes) {
   Results results;
   results.add(latency_row(1.4));
-  Row least = latency_row(1.1);
-  least.way = "fenced_server";
-  results.add(std::move(least));
+  Row fenced = latency_row(1.1);
+  fenced.way = "fenced_server";
+  results.add(std::move(fenced));
   const Target p50 = targets_of(results, 2).front();
   ASSERT_TRUE(p50.floor.has_value());
   EXPECT_EQ(p50.floor->value, 1.1);
-  EXPECT_THAT(targets_text({p50}), ::testing::HasSubstr("the least that a sandbox takes 1.1"));
+  EXPECT_THAT(targets_text({p50}), ::testing::HasSubstr("a fenced fork server 1.1"));
 }
 
 TEST(BenchTargets, WithoutAFigureAreNeitherMetNorMissed) {

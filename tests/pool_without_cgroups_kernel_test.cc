@@ -2,6 +2,7 @@
 // refuses what they can't.
 #include <gmock/gmock.h>
 
+#include "tests/await.h"
 #include "tests/pool_fixture.h"
 #include "tests/slowness.h"
 
@@ -11,6 +12,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::StartsWith;
 
 class PoolWithoutCgroups : public PoolTest {
@@ -66,6 +68,15 @@ TEST_F(PoolWithoutCgroups, ProcessesOfOneSlotDoNotCountInAnother) {
   ASSERT_EQ(::read(read_end.get(), byte, 2), 2);
   EXPECT_EQ(output_of(payload({"crowd", "fork", "3"}, {.processes = 4})), "3 all\n");
   EXPECT_TRUE(pool().cancel(*ticket));
+}
+
+TEST_F(PoolWithoutCgroups, NothingOutlivesAPoolThatEndsWhileItsSlotsStart) {
+  profile().slots_min = profile().slots_max = 16;
+  for (int round = 0; round < 10; ++round) {
+    await([&] { return pool().stats().slots_ready > 0; });
+    stop_pool();
+    ASSERT_THAT(host_traces(config).processes, IsEmpty()) << round;
+  }
 }
 
 TEST_F(PoolWithoutCgroups, MemoryIsEachProcessesAddressSpace) {
