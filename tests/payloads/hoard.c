@@ -167,9 +167,12 @@ static void queues(long mib) {
     long type;
     char text[8192];
   } message = {1, {0}};
-  for (long done = 0; done < mib * MIB; done += 8192) {
-    static int queue = -1;
-    if (queue >= 0 && msgsnd(queue, &message, sizeof message.text, IPC_NOWAIT) == 0) continue;
+  int queue = -1;
+  for (long done = 0; done < mib * MIB;) {
+    if (queue >= 0 && msgsnd(queue, &message, sizeof message.text, IPC_NOWAIT) == 0) {
+      done += 8192;
+      continue;
+    }
     queue = msgget(IPC_PRIVATE, 0600);
     if (queue < 0) exit(1);
   }
