@@ -1,6 +1,5 @@
 #include "bench/fork_server.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -13,6 +12,7 @@
 #include "bench/own_files.h"
 #include "bench/process_runner.h"
 #include "core/fd.h"
+#include "workers/raw.h"
 #include "workers/syscall_policy.h"
 
 namespace hatchery::bench {
@@ -79,14 +79,16 @@ class ForkServers : public Runner {
   std::vector<pollfd> polled_ = {};
 };
 
+/// Above what a server's descriptors are: dup2 to itself would be a call that does nothing and
+/// leaves it close-on-exec.
+constexpr int kOwnDescriptors = 10;
+
 /// The built-in policy's filter, in a file without a name.
 Result<UniqueFd> filter_file() {
-  Result<CompiledPolicy> policy =
-      compile_syscall_policy(default_syscall_policy(SyscallAction::kErrno));
-  if (!policy) return std::move(policy).error();
-  UniqueFd file(::memfd_create("filter", MFD_CLOEXEC));
-  const std::size_t size = policy->instructions.size() * sizeof policy->instructions[0];
-  if (::pwrite(file.get(), policy->instructions.data(), size, 0) != static_cast<ssize_t>(size))
+  const CompiledPolicy policy = default_compiled_policy();
+  UniqueFd file(raw::move_up(::memfd_create("filter", MFD_CLOEXEC), kOwnDescriptors));
+  const std::size_t size = policy.instructions.size() * sizeof policy.instructions[0];
+  if (::pwrite(file.get(), policy.instructions.data(), size, 0) != static_cast<ssize_t>(size))
     return failure("fenced_server", "no file for its filter");
   return file;
 }
@@ -97,14 +99,11 @@ Result<Server> start_server(const std::vector<std::string>& args, const UniqueFd
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
     return failure("fork_server", "no socket pair");
   Server server{.socket = UniqueFd(ends[0])};
-  // Above 4, or dup2 to 3 would be a call that does nothing and leaves it close-on-exec.
-  const UniqueFd low(ends[1]);
-  const UniqueFd theirs(::fcntl(ends[1], F_DUPFD_CLOEXEC, 10));
+  const UniqueFd theirs(raw::move_up(ends[1], kOwnDescriptors));
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, theirs.get(), 3);
-  const UniqueFd high_filter(filter.valid() ? ::fcntl(filter.get(), F_DUPFD_CLOEXEC, 10) : -1);
-  if (high_filter.valid()) ::posix_spawn_file_actions_adddup2(&actions, high_filter.get(), 4);
+  if (filter.valid()) ::posix_spawn_file_actions_adddup2(&actions, filter.get(), 4);
   const CStrings arguments(args);
   const CStrings environment(job_environment());
   const int errnum = ::posix_spawn(&server.pid, args[0].c_str(), &actions, nullptr, arguments.get(),
@@ -118,14 +117,13 @@ Result<Server> start_server(const std::vector<std::string>& args, const UniqueFd
 
 Result<std::unique_ptr<Runner>> make_fork_server(const Program& program, unsigned in_flight,
                                                  ForkServerChild child) {
-  std::vector<std::string> args = {programs_directory() + "/fork_server", "exit"};
+  const bool exits = child == ForkServerChild::kExits;
+  const bool fenced = child == ForkServerChild::kFenced;
+  std::vector<std::string> args = {programs_directory() + "/fork_server",
+                                   exits ? "exit" : (fenced ? "fenced" : "exec")};
+  if (!exits) args.insert(args.end(), program.args.begin(), program.args.end());
   UniqueFd filter;
-  if (child != ForkServerChild::kExits) {
-    args.back() = "exec";
-    args.insert(args.end(), program.args.begin(), program.args.end());
-  }
-  if (child == ForkServerChild::kFenced) {
-    args[1] = "fenced";
+  if (fenced) {
     Result<UniqueFd> file = filter_file();
     if (!file) return std::move(file).error();
     filter = *std::move(file);

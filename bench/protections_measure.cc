@@ -178,11 +178,8 @@ std::vector<Price> prices() {
       unshared("all namespaces", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
                                      CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
                                      CLONE_NEWTIME)};
-  Result<CompiledPolicy> policy =
-      compile_syscall_policy(default_syscall_policy(SyscallAction::kErrno));
-  if (policy)
-    all.push_back(
-        {"seccomp filter", [policy = *std::move(policy)] { return load_filter(policy); }});
+  all.push_back(
+      {"seccomp filter", [policy = default_compiled_policy()] { return load_filter(policy); }});
   return all;
 }
 

@@ -422,7 +422,7 @@ TEST_F(PoolHeals, APoolLeavesNoDeadControlGroupThoughWhatItsJobsReadIsCached) {
 
 // More than the sockets between pool and launcher hold (200 are): neither may wait for the other.
 TEST_F(PoolHeals, SixHundredSlotsBecomeReady) {
-  const std::uint32_t slots = slowness() == 1 ? 600 : 100;
+  const std::uint32_t slots = slowness() == 1 ? 600 : 200;
   profile().slots_min = profile().slots_max = slots;
   config.uid_count = 2 * slots;
   await([&] { return pool().stats().slots_ready >= slots; });

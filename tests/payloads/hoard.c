@@ -169,12 +169,10 @@ static void queues(long mib) {
   } message = {1, {0}};
   int queue = -1;
   for (long done = 0; done < mib * MIB;) {
-    if (queue >= 0 && msgsnd(queue, &message, sizeof message.text, IPC_NOWAIT) == 0) {
+    if (queue >= 0 && msgsnd(queue, &message, sizeof message.text, IPC_NOWAIT) == 0)
       done += 8192;
-      continue;
-    }
-    queue = msgget(IPC_PRIVATE, 0600);
-    if (queue < 0) exit(1);
+    else if ((queue = msgget(IPC_PRIVATE, 0600)) < 0)
+      exit(1);
   }
 }
 
