@@ -113,7 +113,7 @@ class Loop {
   void listen_to_slot(Slot& slot);
   void on_slot_message(Slot& slot, int result);
   void on_parked(Slot& slot, const protocol::Parked& parked, std::vector<UniqueFd> fds);
-  void reclaim(Slot& slot);
+  void reclaim(Slot& slot, int tries_left);
   void slot_becomes_ready(Slot& slot);
 
   // loop_slot_end.cc

@@ -23,7 +23,7 @@ constexpr std::uint64_t kKernelFreesLater = 1280ULL << 10;
 constexpr std::uint64_t kChargedAhead = 256ULL << 10;
 /// A slot has run on so many CPUs lately: those of its home and of a job's own few processes.
 constexpr std::uint32_t kCpusChargedMax = 4;
-constexpr int kReclaimTriesMax = 8;
+constexpr int kReclaimTriesMax = 64;
 /// From the order to start a slot to its first parked worker: far beyond any busy host.
 constexpr std::int64_t kStartNs = 30'000'000'000;
 /// Slots being started by the launcher. The loop must never wait in a send to it: were both sockets
@@ -299,24 +299,23 @@ void Loop::on_parked(Slot& slot, const protocol::Parked& parked, std::vector<Uni
   slot.reset_ns = parked.reset_ns;
   const std::uint64_t kept = profiles_[slot.profile].profile->cache_kept_bytes;
   if (slot.ever_ready && slot.cgroup->leftover_bytes() > kept + not_worth_reclaiming())
-    return reclaim(slot);
+    return reclaim(slot, kReclaimTriesMax);
   slot_becomes_ready(slot);
 }
 
-void Loop::reclaim(Slot& slot) {
+void Loop::reclaim(Slot& slot, int tries_left) {
   slot.porter_busy = true;
-  porter_->run([this, &slot] {
-    std::uint64_t left = slot.cgroup->reclaim_leftover();
-    // Page tables, System V segments and others are freed some RCU grace periods after their
-    // process. This waits for one (membarrier(2)).
-    for (int tries = 0; left > kIrreclaimableMax && tries < kReclaimTriesMax; ++tries) {
-      ::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
-      left = slot.cgroup->reclaim_leftover();
-    }
-    post([this, &slot, left] {
+  porter_->run([this, &slot, tries_left] {
+    // Page tables, sockets, System V segments and others are freed some RCU grace periods after
+    // their process, on a busy CPU later. This waits for one (membarrier(2)).
+    if (tries_left < kReclaimTriesMax) ::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+    const std::uint64_t left = slot.cgroup->reclaim_leftover();
+    post([this, &slot, left, tries_left] {
       slot.porter_busy = false;
       if (slot.state == SlotState::kDead) return bury(slot);
       if (left <= kIrreclaimableMax) return slot_becomes_ready(slot);
+      // A task of the porter's for each try: what other slots wait for has its turn between them.
+      if (tries_left > 0) return reclaim(slot, tries_left - 1);
       lose(slot, Error{.step = Step::kWriteCgroup,
                        .object = "slot " + std::to_string(slot.number),
                        .detail = std::to_string(left >> 10) +

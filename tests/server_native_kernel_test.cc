@@ -434,7 +434,7 @@ profile = "small"
 [[server.client]]
 name = "two"
 token = "second"
-rate = 1
+rate = 0.001
 [[profile]]
 name = "default"
 slots_max = 4
