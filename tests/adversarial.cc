@@ -69,6 +69,13 @@ std::map<std::string, std::string> canary(const std::string& file, const PoolCon
   return seen;
 }
 
+void expect_as_many(const HostTraces& now, const HostTraces& before) {
+  EXPECT_EQ(now.processes.size(), before.processes.size());
+  EXPECT_EQ(now.descriptors, before.descriptors);
+  EXPECT_EQ(now.cgroups, before.cgroups);
+  EXPECT_EQ(now.mounts, before.mounts);
+}
+
 std::size_t resident_bytes() {
   ::malloc_trim(0);
   std::istringstream statm(read_all("/proc/self/statm"));
@@ -84,13 +91,14 @@ int register_attacks(const char* suite, Attacks attacks) {
   suites().push_back({suite, attacks});
   for (const Attack& attack : attacks()) {
     // The attack is made anew by the test, so that its JobSpec is nobody else's.
-    const auto make = [attacks, name = attack.name]() -> AttackTest* {
+    const auto make = [attacks, name = attack.name] {
       for (Attack& one : attacks())
         if (one.name == name) return new AttackTest(std::move(one));
       HATCHERY_UNREACHABLE();
     };
     ::testing::RegisterTest(suite, attack.name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
-                            [make]() -> ::testing::Test* { return make(); });
+                            // Not as a plain Test: by its type the suite's end is found.
+                            [make]() -> AttackTest* { return make(); });
   }
   return 0;
 }
@@ -198,13 +206,13 @@ Control with(std::string off, std::function<void(PoolConfig&, JobSpec&)> change,
 
 Control no_control(std::string why) { return {.impossible = std::move(why)}; }
 
-std::map<std::string, std::string> fingerprint(Pool& pool) {
+Fingerprint fingerprint(Pool& pool) {
   JobSpec spec = payload("fingerprint", {}, {.output_bytes = 16ULL << 20});
   Result<std::future<Report>> future = pool.submit(std::move(spec));
   HATCHERY_CHECK(future.has_value());
   const Report report = future->get();
   EXPECT_EQ(report.outcome, Outcome::kAccepted) << describe(report);
-  std::map<std::string, std::string> facts;
+  Fingerprint facts;
   // mountinfo shows ids as the host has them, which are another slot's own.
   static const std::regex kHostIds("([ug]id)=[0-9]{6,}");
   std::istringstream lines(output_of(report));
@@ -258,8 +266,7 @@ bool denied_by_selinux(const Report& report) {
 
 }  // namespace
 
-std::string differences(const std::map<std::string, std::string>& fresh,
-                        const std::map<std::string, std::string>& now) {
+std::string differences(const Fingerprint& fresh, const Fingerprint& now) {
   // Categories are a slot's own, and name no job.
   static const std::regex kCategories(":c[0-9]+,c[0-9]+");
   const bool same_slot = fresh.at("(slot)") == now.at("(slot)");
@@ -294,8 +301,9 @@ void AttackTest::attack() {
   std::ofstream(canary_file) << "sings\n";
   const auto host = canary(canary_file, config);
   await_parked(pool());
-  const auto fresh = fingerprint(pool());
+  if (fresh_.empty()) fresh_ = fingerprint(pool());
   await_parked(pool());
+  const std::uint64_t replaced = pool().stats().slots_replaced;
   const HostTraces before = host_traces(config);
   const std::size_t resident = resident_bytes();
 
@@ -311,22 +319,19 @@ void AttackTest::attack() {
       profile().defaults.wall_time.value_or(std::chrono::seconds(30)));
   EXPECT_LT(report.wall_time.value_or(Nanoseconds(0)), limit + std::chrono::seconds(5));
   // I3: the next job sees a new world. I4: in the same slot, unless the attack was on it.
-  const auto after = fingerprint(pool());
-  EXPECT_EQ(differences(fresh, after), "");
+  const Fingerprint after = fingerprint(pool());
+  EXPECT_EQ(differences(fresh_, after), "");
   if (!attack_.may_cost_the_slot) {
     if (profile().slots_max == 1) {
-      EXPECT_EQ(after.at("(slot)"), fresh.at("(slot)")) << "the slot was replaced";
+      EXPECT_EQ(after.at("(slot)"), fresh_.at("(slot)")) << "the slot was replaced";
     }
-    EXPECT_EQ(pool().stats().slots_replaced, 0U);
+    EXPECT_EQ(pool().stats().slots_replaced, replaced);
   }
+  fresh_ = after;
   await_parked(pool());
   EXPECT_EQ(pool().stats().slots_total, config.profiles.front().slots_min);
   // I2 and I7: zygote and parked worker are there, and nothing else.
-  const HostTraces now = host_traces(config);
-  EXPECT_EQ(now.processes.size(), before.processes.size());
-  EXPECT_EQ(now.descriptors, before.descriptors);
-  EXPECT_EQ(now.cgroups, before.cgroups);
-  EXPECT_EQ(now.mounts, before.mounts);
+  expect_as_many(host_traces(config), before);
 #if !defined(HATCHERY_SANITIZED)
   EXPECT_LT(resident_bytes(), resident + (64ULL << 20));
 #endif
@@ -353,20 +358,85 @@ void AttackTest::control() {
   EXPECT_THAT(report, ::testing::Not(attack_.gets)) << "attack and control come out alike";
 }
 
+namespace {
+
+/// Of one suite's attacks.
+struct SharedPool {
+  HostTraces before;
+  PoolConfig config;
+  std::unique_ptr<Pool> pool;
+  Fingerprint fresh;
+};
+
+SharedPool& shared() {
+  static SharedPool of_suite;
+  return of_suite;
+}
+
+}  // namespace
+
+AttackTest::AttackTest(Attack attack) : attack_(std::move(attack)) {
+  profile().slots_min = profile().slots_max = 1;
+  profile().binds.push_back({.source = HATCHERY_PAYLOADS, .target = kPayloads});
+}
+
+void AttackTest::SetUp() {
+  require_features();
+  if (IsSkipped() || HasFatalFailure()) return;
+  if (!attack_.prepare && !shared().pool) {
+    shared().config = config;
+    shared().config.name += "-shared";
+    // Controls know their slot's owner as the first of their own.
+    if (has_all_ids()) shared().config.uid_base += 2 * config.uid_count;
+    shared().before = host_traces(shared().config);
+    shared().pool = make_pool(shared().config);
+    shared().fresh.clear();
+  }
+  if (shared().pool) await_parked(*shared().pool);
+  before_ = host_traces(config);
+}
+
+void AttackTest::TearDown() {
+  stop_pool();
+  if (IsSkipped()) return;
+  if (shared().pool) await_parked(*shared().pool);
+  expect_as_many(host_traces(config), before_);
+}
+
+void AttackTest::TearDownTestSuite() {
+  if (!shared().pool) return;
+  shared().pool.reset();
+  expect_as_many(host_traces(shared().config), shared().before);
+}
+
+void AttackTest::attack_in_shared_pool() {
+  const PoolConfig own = std::exchange(config, shared().config);
+  adopt_pool(std::move(shared().pool));
+  fresh_ = std::move(shared().fresh);
+  attack();
+  if (HasFailure())
+    stop_pool();  // The next test makes another, so that no test fails for one before it.
+  else
+    shared().pool = release_pool();
+  shared().fresh = std::move(fresh_);
+  config = own;
+}
+
 void AttackTest::TestBody() {
   if (IsSkipped()) return;
   skip_without_program(attack_.job);
   if (IsSkipped()) return;
-  profile().slots_min = profile().slots_max = 1;
-  profile().binds.push_back({.source = HATCHERY_PAYLOADS, .target = kPayloads});
-  if (attack_.prepare) attack_.prepare(config, attack_.job);
-  const PoolConfig prepared = config;
-  attack();
-  stop_pool();
-  config = prepared;
+  const PoolConfig plain = config;
+  if (attack_.prepare) {
+    attack_.prepare(config, attack_.job);
+    attack();
+    stop_pool();
+  } else {
+    attack_in_shared_pool();
+  }
   control();
   stop_pool();
-  config = prepared;
+  config = plain;
 }
 
 namespace {

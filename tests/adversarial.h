@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -111,26 +112,35 @@ Control with(std::string off, std::function<void(PoolConfig&, JobSpec&)> change,
 /// There is none, and why.
 Control no_control(std::string why);
 
-/// A pool with one slot and the payloads in it; runs attacks.
+/// All that a job can see and reach: facts by their names.
+using Fingerprint = std::map<std::string, std::string>;
+
+/// A pool with one slot and the payloads in it; runs attacks. Those of a suite that change nothing
+/// of the pool share one, in which each finds the world that the one before it left; controls have
+/// pools of their own.
 class AttackTest : public PoolTest {
  public:
-  explicit AttackTest(Attack attack) : attack_(std::move(attack)) {}
+  explicit AttackTest(Attack attack);
+  static void TearDownTestSuite();
+  void SetUp() override;
+  void TearDown() override;
   void TestBody() override;
 
  private:
   void attack();
+  void attack_in_shared_pool();
   void control();
   Report play(JobSpec spec);
   void skip_without_program(const JobSpec& spec);
   Attack attack_;
+  /// What its pool looked like before any attack; empty: not known yet.
+  Fingerprint fresh_;
 };
 
-/// All that a job can see and reach, one line a fact: "name value". From
-/// tests/payloads/fingerprint.
-std::map<std::string, std::string> fingerprint(Pool& pool);
+/// By a job in it, tests/payloads/fingerprint.
+Fingerprint fingerprint(Pool& pool);
 /// Lines that differ, for a message; "" when none does.
-std::string differences(const std::map<std::string, std::string>& fresh,
-                        const std::map<std::string, std::string>& now);
+std::string differences(const Fingerprint& fresh, const Fingerprint& now);
 
 /// The page: a table a suite.
 std::string attack_page();

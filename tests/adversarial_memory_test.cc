@@ -78,11 +78,11 @@ std::vector<Attack> kinds() {
       hoards("FillsMessageQueues", "own", "queues 24 MiB of messages", {"queues", "24"}),
       hoards("PageTables", "own", "maps so that 24 MiB of page tables are needed",
              {"tables", "24"}),
-      hoards("MemoryAreas", "own", "splits a mapping into 60,000", {"areas", "60000"}, 8, "",
+      hoards("MemoryAreas", "own", "splits a mapping into 30,000", {"areas", "30000"}, 4, "",
              EndsOutOfMemory()),
       hoards("ExtendedAttributes", "own", "writes 32 MiB of extended attributes",
              {"attributes", "32"}, 16, "tmpfs_xattr"),
-      hoards("Inodes", "own", "makes 40,000 empty files", {"files", "40000"}, 16, "",
+      hoards("Inodes", "own", "makes 20,000 empty files", {"files", "20000"}, 8, "",
              EndsOutOfMemory()),
   };
   // In /usr, where the kernel remembers them; it may give their memory back at the limit, but frees
@@ -90,12 +90,12 @@ std::vector<Attack> kinds() {
   all.push_back(
       {.name = "NamesThatDoNotExist",
        .source = "own",
-       .does = "looks up 100,000 names of 200 letters that do not exist",
+       .does = "looks up 50,000 names of 200 letters that do not exist",
        .answer = "memory limit, or accepted, their memory given back; never above it",
        .layer = "memory of the job's cgroup",
-       .job = payload("hoard", {"names", "100000", "/usr"}, memory(8)),
-       .gets = Both(AnyOf(Ends(Outcome::kAccepted), EndsOutOfMemory()), PeakBelow(10 * kMiB)),
-       .control = with_memory(192, PeakFrom(20 * kMiB)),
+       .job = payload("hoard", {"names", "50000", "/usr"}, memory(4)),
+       .gets = Both(AnyOf(Ends(Outcome::kAccepted), EndsOutOfMemory()), PeakBelow(6 * kMiB)),
+       .control = with_memory(192, PeakFrom(10 * kMiB)),
        .may_cost_the_slot = true});
   all.push_back({.name = "HugePagesWithoutAsking",
                  .source = "B31",

@@ -226,16 +226,16 @@ TEST_F(JobCommand, OutputsOfAReportAreBoundedTogether) {
 // A sanitizer needs more address space than any machine has memory.
 TEST_F(JobCommand, JobWhoseOutputsFindNoMemoryIsAFileErrorAndTheNextOneRuns) {
   write_file(scratch_ / "jobs",
-             R"({"id":"file","args":["/usr/bin/truncate","-s","900M","f"],)"
-             R"("limits":{"file_size":"1G"},"files_out":[{"path":"f","max":"1G"}]})"
+             R"({"id":"file","args":["/usr/bin/truncate","-s","400M","f"],)"
+             R"("limits":{"file_size":"500M"},"files_out":[{"path":"f","max":"500M"}]})"
              "\n"
-             R"({"id":"stream","args":["/usr/bin/head","-c","900M","/dev/zero"],)"
-             R"("limits":{"output":"1G"}})"
+             R"({"id":"stream","args":["/usr/bin/head","-c","400M","/dev/zero"],)"
+             R"("limits":{"output":"500M"}})"
              "\n"
              R"({"id":"small","args":["/bin/echo","hi"]})"
              "\n");
   const ProcessResult result =
-      run_in_shell("ulimit -v 1000000; $H batch -q --slots 1 --ordered " + (scratch_ / "jobs"));
+      run_in_shell("ulimit -v 500000; $H batch -q --slots 1 --ordered " + (scratch_ / "jobs"));
   EXPECT_EQ(result.status, 0) << result.err << result.out.substr(0, 1000);
   ASSERT_EQ(lines_of(result.out), 3U);
   EXPECT_EQ(result.out.rfind(R"({"id":"file","outcome":"file error")", 0), 0U) << result.out;
@@ -245,13 +245,13 @@ TEST_F(JobCommand, JobWhoseOutputsFindNoMemoryIsAFileErrorAndTheNextOneRuns) {
 }
 
 TEST_F(JobCommand, AReportIsWrittenWithLittleMoreMemoryThanItTakes) {
-  write_file(scratch_ / "jobs", R"({"args":["/usr/bin/head","-c","200M","/dev/zero"],)"
+  write_file(scratch_ / "jobs", R"({"args":["/usr/bin/head","-c","100M","/dev/zero"],)"
                                 R"("limits":{"output":"1G","cpu_time":"5m","wall_time":"5m"}})"
                                 "\n"
                                 R"({"args":["/bin/echo","hi"]})"
                                 "\n");
   const ProcessResult result = run_in_shell(
-      "ulimit -v 1000000; $H batch --slots 1 --ordered --reports /dev/null " + (scratch_ / "jobs"));
+      "ulimit -v 500000; $H batch --slots 1 --ordered --reports /dev/null " + (scratch_ / "jobs"));
   EXPECT_EQ(result.status, 0) << result.err;
   EXPECT_TRUE(std::regex_search(result.err, std::regex("accepted +2\n"))) << result.err;
 }

@@ -116,9 +116,14 @@ PoolConfig PoolTest::small_config() {
   return config;
 }
 
-void PoolTest::SetUp() {
+void PoolTest::require_features() {
   for (const char* feature : {"root", "userns", "seccomp", "clone3", "cgroup_memory"})
     HATCHERY_REQUIRE_FEATURE(feature);
+}
+
+void PoolTest::SetUp() {
+  require_features();
+  if (IsSkipped() || HasFatalFailure()) return;
   before_ = host_traces(config);
 }
 
@@ -132,13 +137,15 @@ void PoolTest::TearDown() {
   EXPECT_EQ(after.cgroups, before_.cgroups);
 }
 
+std::unique_ptr<Pool> PoolTest::make_pool(const PoolConfig& of) {
+  Result<std::unique_ptr<Pool>> made = Pool::create(of);
+  if (!made) ADD_FAILURE() << made.error().message();
+  HATCHERY_CHECK(made.has_value());
+  return *std::move(made);
+}
+
 Pool& PoolTest::pool() {
-  if (!pool_) {
-    Result<std::unique_ptr<Pool>> made = Pool::create(config);
-    if (!made) ADD_FAILURE() << made.error().message();
-    HATCHERY_CHECK(made.has_value());
-    pool_ = *std::move(made);
-  }
+  if (!pool_) pool_ = make_pool(config);
   return *pool_;
 }
 

@@ -38,6 +38,8 @@ class PoolTest : public ::testing::Test {
 
  protected:
   void SetUp() override;
+  /// Skips, or fails, on a host where no pool can be.
+  static void require_features();
   /// Ends the pool and fails when it left something.
   void TearDown() override;
 
@@ -45,6 +47,11 @@ class PoolTest : public ::testing::Test {
   Pool& pool();
   /// Ends it; the next pool() makes another, of what `config` is then.
   void stop_pool() { pool_.reset(); }
+  static std::unique_ptr<Pool> make_pool(const PoolConfig& of);
+  /// Gives it up, to one who ends it; the next pool() makes another.
+  std::unique_ptr<Pool> release_pool() { return std::move(pool_); }
+  /// Makes this the test's, which ends it. It was made of `config`.
+  void adopt_pool(std::unique_ptr<Pool> pool) { pool_ = std::move(pool); }
   /// What became of one job.
   Report run(JobSpec spec);
   /// The same of `sh -c script`, stdout and stderr collected as "stdout" and "stderr".
@@ -54,9 +61,10 @@ class PoolTest : public ::testing::Test {
   /// To change before pool() is called.
   PoolConfig config = small_config();
   Profile& profile() { return config.profiles.front(); }
+  /// As SetUp() found the host.
+  HostTraces before_;
 
  private:
-  HostTraces before_;
   std::unique_ptr<Pool> pool_;
 };
 
