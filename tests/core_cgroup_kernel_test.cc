@@ -215,7 +215,7 @@ TEST_F(SlotCgroupTest, RemovesItselfTogetherWithLiveMembers) {
   ::sigaction(SIGCHLD, &reap, &before);
   const Result<void> removed = slot->remove(5000);
   // A process that dies leaves its group a moment before it is gone.
-  if (removed) await([&] { return ::kill(pid, 0) == -1; });
+  if (removed) testing::await([&] { return ::kill(pid, 0) == -1; });
   ::sigaction(SIGCHLD, &before, nullptr);
   EXPECT_TRUE(removed) << removed.error().message();
   ::close(go_fd);
