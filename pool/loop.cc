@@ -16,6 +16,8 @@ namespace {
 constexpr unsigned kRingEntries = 1024;
 constexpr std::int64_t kHousekeepingNs = 1'000'000'000;
 constexpr std::int64_t kRemovalNs = 5'000'000'000;
+/// Beyond a wake-up's own time: something kept the loop from its ring.
+constexpr std::int64_t kLateNs = 1'000'000;
 
 /// Limits are only as exact as this thread is punctual, and jobs may keep every CPU busy: with
 /// ordinary scheduling a CPU limit was overrun by up to 17 ms on two CPUs, so by 2 ms. Its turns
@@ -161,6 +163,9 @@ void Loop::announce_if_ready() {
 void Loop::turn() {
   run_posted();
   const std::int64_t now_ns = monotonic_ns();
+  // Late itself, the loop hears what is there unread before it finds others late.
+  if (!due_.empty() && now_ns - due_.begin()->first > kLateNs)
+    HATCHERY_CHECK(ring_->run_once(0).has_value());
   fire_timers(now_ns);
   if (stopping_) shut_down(now_ns);
   if (now_ns >= housekeeping_due_ns_ && !killing_all_) housekeeping(now_ns);

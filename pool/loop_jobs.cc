@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include "core/check.h"
 #include "core/process.h"
@@ -25,8 +24,6 @@ constexpr std::int64_t kCpuStepNs = 1'000'000;
 constexpr std::uint64_t kCpuExactNs = 20'000'000;
 constexpr std::int64_t kHealthNs = 1'000'000'000;
 constexpr std::int64_t kStuckNs = 2'000'000'000;
-/// The word may be there unread, where the loop was kept from its ring: so it is read once more.
-constexpr std::int64_t kReadFirstNs = 10'000'000;
 /// A reset is some hundred microseconds of work.
 constexpr std::int64_t kResetNs = 5'000'000'000;
 /// While nobody waits for a slot, the report has so long to get where it goes before zygote and
@@ -51,10 +48,6 @@ void Loop::check_limits(Slot& slot, Job& job, std::int64_t now_ns) {
   if (is_due(job.stuck_due_ns)) {
     if (is_starved(slot, now_ns)) {
       job.stuck_due_ns = now_ns + kStuckNs;
-      return;
-    }
-    if (!std::exchange(job.stuck_is_certain, true)) {
-      job.stuck_due_ns = now_ns + kReadFirstNs;
       return;
     }
     job.stuck_due_ns = 0;

@@ -82,7 +82,6 @@ struct Job {
   std::int64_t cpu_due_ns = 0;
   std::int64_t wall_due_ns = 0;
   std::int64_t stuck_due_ns = 0;
-  bool stuck_is_certain = false;  // The ring was read once more since it was due.
   std::int64_t health_due_ns = 0;
   protocol::Ended ended;
   Report report;
