@@ -14,6 +14,7 @@
 #include "core/cgroup.h"
 #include "core/files.h"
 #include "pool/limits.h"
+#include "tests/await.h"
 #include "tests/pool_fixture.h"
 #include "tests/selinux_fixture.h"
 #include "tests/slowness.h"
@@ -199,7 +200,12 @@ class PoolFiguresOfCache : public PoolFigures {
   /// What the slot's group holds of file pages when the next job runs in it.
   std::uint64_t cached_at_the_next_job() {
     EXPECT_LT(empty_job_peak(), 2 * kMiB);
-    const Result<std::string> stat = read_whole_file(job_group("memory") + "/memory.stat");
+    // There is none for a moment where each job gets a new one (v2 before Linux 6.12).
+    Result<std::string> stat = std::string();
+    await([&] {
+      stat = read_whole_file(job_group("memory") + "/memory.stat");
+      return stat.has_value();
+    });
     return keyed_number(stat ? *stat : "", on_v2() ? "file" : "cache").value_or(UINT64_MAX);
   }
   Report read_it() {
@@ -251,10 +257,10 @@ TEST_F(PoolFigures, TheSumOverJobsIsWhatTheKernelCountedForAll) {
     double sum_ns = 0;
     double all_ns = 0;
   };
-  const auto run_eight = [&](const std::vector<std::string>& args) {
+  const auto run_jobs = [&](int count, const std::vector<std::string>& args) {
     Times times{.all_ns = -counted_ns()};
     std::vector<std::future<Report>> reports;
-    for (int i = 0; i < 8; ++i) reports.push_back(*pool().submit({.args = args}));
+    for (int i = 0; i < count; ++i) reports.push_back(*pool().submit({.args = args}));
     for (std::future<Report>& report : reports) {
       const Report one = report.get();
       EXPECT_EQ(one.outcome, Outcome::kAccepted) << describe(one);
@@ -263,13 +269,14 @@ TEST_F(PoolFigures, TheSumOverJobsIsWhatTheKernelCountedForAll) {
     times.all_ns += counted_ns();
     return times;
   };
-  // What is not the jobs' is the zygotes': a worker made ready before each job. It takes as long
-  // for jobs that do nothing.
-  const Times idle = run_eight({"/payloads/nothing"});
-  const Times busy = run_eight({"/payloads/use_cpu", "500"});
+  // What is not the jobs' is the zygotes': a worker made ready before each job, and those of the
+  // jobs before. For jobs that do nothing it takes some 2 % of this time where all is emulated,
+  // for jobs that have filled the CPU's caches up to twice that.
+  const Times idle = run_jobs(32, {"/payloads/nothing"});
+  const Times busy = run_jobs(8, {"/payloads/use_cpu", "500"});
   RecordProperty("sum_over_all", std::to_string(busy.sum_ns / busy.all_ns));
   EXPECT_LE(busy.sum_ns, busy.all_ns);
-  EXPECT_GE(busy.sum_ns, busy.all_ns * 0.995 - 2 * (idle.all_ns - idle.sum_ns));
+  EXPECT_GE(busy.sum_ns, busy.all_ns * 0.995 - 3 * (idle.all_ns - idle.sum_ns) / 4);
 }
 
 TEST_F(PoolFigures, SlotsArePinnedToDifferentCpus) {
