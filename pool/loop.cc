@@ -254,11 +254,7 @@ void Loop::fire_timers(std::int64_t now_ns) {
     if (slot.lost_due_ns != 0 && slot.lost_due_ns <= now_ns)
       give_up_zygote(slot);
     else if (slot.park_due_ns != 0 && slot.park_due_ns <= now_ns)
-      lose(slot, Error{.step = Step::kReceiveMessage,
-                       .object = "from the zygote of slot " + std::to_string(slot.number),
-                       .errnum = ETIMEDOUT,
-                       .detail = "it does not get its slot ready",
-                       .remedy = "the slot is replaced; was the zygote stopped?"});
+      give_up_parking(slot, now_ns);
     else if (slot.reset_due_ns != 0 && slot.reset_due_ns <= now_ns)
       send_reset(slot, false);
     else if (std::exchange(slot.remove_due_ns, 0) != 0)

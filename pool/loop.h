@@ -124,6 +124,7 @@ class Loop {
   /// Whether what is late could do its work, were it given a CPU: the host is to blame, and is
   /// waited for, up to a minute.
   bool is_starved(Slot& slot, std::int64_t now_ns);
+  void give_up_parking(Slot& slot, std::int64_t now_ns);
   void give_up_zygote(Slot& slot);
   /// At the pool's end: only the launcher's answer names the process that would outlive the pool
   /// where no group is emptied.

@@ -92,6 +92,19 @@ bool Loop::is_starved(Slot& slot, std::int64_t now_ns) {
   return std::any_of(processes.begin(), processes.end(), is_runnable_pid);
 }
 
+void Loop::give_up_parking(Slot& slot, std::int64_t now_ns) {
+  if (is_starved(slot, now_ns)) {
+    slot.park_due_ns = now_ns + kZygoteDeathNs;
+    return;
+  }
+  lose(slot, Error{.step = Step::kReceiveMessage,
+                   .object = "from the zygote of slot " + std::to_string(slot.number),
+                   .errnum = ETIMEDOUT,
+                   .detail = "it does not get its slot ready: its zygote, " +
+                             process_state(slot.zygote_pidfd.get()),
+                   .remedy = "the slot is replaced; was the zygote stopped?"});
+}
+
 void Loop::give_up_zygote(Slot& slot) {
   if (const std::int64_t now_ns = monotonic_ns(); is_starved(slot, now_ns)) {
     slot.lost_due_ns = now_ns + kZygoteDeathNs;
