@@ -134,7 +134,7 @@ int measure(Bench& bench, const BenchOptions& options, int argc, char** argv) {
   OnlyErrors reporter;
   const Result<PeerPlaces> places = peer_places(options.peers);
   if (!places) return complain(error_text(places.error()));
-  append(bench.ways, floors());
+  append(bench.ways, floors(bench.group.path()));
   append(bench.ways, pool_ways(bench.group.path()));
   bench.ways.push_back(server_way(bench.group.path()));
   append(bench.ways, peers(*places));

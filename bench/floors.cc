@@ -35,7 +35,7 @@ std::unique_ptr<Runner> make_vfork_runner(const Program& program, unsigned in_fl
       });
 }
 
-std::vector<Way> floors() {
+std::vector<Way> floors(const std::string& cgroup_parent) {
   return {Way{.name = "vfork",
               .what = "vfork + execve + waitpid",
               .make = [](const Program& program, unsigned in_flight) -> Made {
@@ -53,10 +53,17 @@ std::vector<Way> floors() {
                 return make_fork_server(program, in_flight, ForkServerChild::kExecutes);
               }},
           Way{.name = kFencedServer,
-              .what = "the same in namespaces; each child with an ipc namespace of its own and the "
-                      "pool's seccomp filter",
+              .what = "such a server in namespaces; each child with an ipc namespace of its own "
+                      "and the pool's seccomp filter",
               .make = [](const Program& program, unsigned in_flight) -> Made {
                 return make_fork_server(program, in_flight, ForkServerChild::kFenced);
+              }},
+          Way{.name = kAccountedServer,
+              .what = "the same, in control groups with limits, whose figures are read for each "
+                      "job",
+              .make = [cgroup_parent](const Program& program, unsigned in_flight) -> Made {
+                return make_fork_server(program, in_flight, ForkServerChild::kAccounted,
+                                        cgroup_parent);
               }},
           Way{.name = "fork_only",
               .what = "a bare fork server whose child ends without an exec",

@@ -13,7 +13,12 @@ inline constexpr const char* kFloor = "posix_spawn";
 /// pool can do some of it before the job comes, which saves latency but no CPU time. Needs root.
 inline constexpr const char* kFencedServer = "fenced_server";
 
-std::vector<Way> floors();
+/// The same in the control groups of a slot, with limits, whose figures are read for each job.
+/// Nothing is looked for that a job has left; ids, capabilities and mounts are the server's.
+inline constexpr const char* kAccountedServer = "accounted_server";
+
+/// `cgroup_parent` as in PoolConfig.
+std::vector<Way> floors(const std::string& cgroup_parent);
 
 /// vfork and exec, where the child calls `before_exec` first, in its parent's memory; what it
 /// returns, when not 0, is the child's exit status instead of an exec.

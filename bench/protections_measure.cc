@@ -11,6 +11,7 @@
 #include "core/files.h"
 #include "workers/protocol.h"
 #include "workers/raw.h"
+#include "workers/selinux_label.h"
 #include "workers/syscall_policy.h"
 
 namespace hatchery::bench {
@@ -35,46 +36,60 @@ Variant without(const char* name, std::uint32_t protections) {
 /// out that no configuration can.
 std::vector<Variant> variants() {
   namespace p = protocol;
-  return {without("no seccomp filter", p::kWithoutFilter),
-          without("no network namespace", p::kWithoutNetworkNamespace),
-          without("no ipc namespace", p::kWithoutIpcNamespace),
-          without("no uts namespace", p::kWithoutUtsNamespace),
-          without("no cgroup namespace", p::kWithoutCgroupNamespace),
-          {.name = "no time namespace",
-           .change = [](PoolConfig& config) { config.profiles[0].time_namespace = false; }},
-          without("user namespaces allowed", p::kWithoutUserNamespaceLimit),
-          without("no masks over /proc", p::kWithoutMasks),
-          without("no inodes of its own", p::kWithoutOwnInodes),
-          without("no change of ids", p::kWithoutIdChange),
-          without("capabilities kept", p::kWithoutCapabilityDrop),
-          without("no rlimits", p::kWithoutRlimits),
-          without("no session", p::kWithoutSession),
-          without("no OOM score", p::kWithoutOomScore),
-          without("descriptors not closed", p::kWithoutDescriptorClose),
-          without("no last kill", p::kWithoutKillAll),
-          without("no reset", p::kWithoutReset),
-          {.name = "no limits",
-           .change =
-               [](PoolConfig& config) {
-                 config.profiles[0].defaults = Limits{};
-                 // What a pool can't be without.
-                 const Limits defaults = default_profile().defaults;
-                 config.profiles[0].defaults.output_bytes = defaults.output_bytes;
-               }},
-          {.name = "CPU rate limited",
-           .change = [](PoolConfig& config) { config.profiles[0].defaults.cpu_rate = 1.0; }},
-          {.name = "slots pinned",
-           .change = [](PoolConfig& config) { config.profiles[0].pin_slots = true; }},
-          {.name = "two collectors",
-           .change_job =
-               [](JobSpec& job) {
-                 job.fds[1] = CollectorStream{"stdout"};
-                 job.fds[2] = CollectorStream{"stderr"};
-               }},
-          {.name = "a file in and out", .change_job = [](JobSpec& job) {
-             job.files_in.push_back({.path = "file", .source = FileIn::Bytes{"1 KiB or less"}});
-             job.files_out.push_back({.path = "file"});
-           }}};
+  std::vector<Variant> all = {
+      without("no seccomp filter", p::kWithoutFilter),
+      without("no network namespace", p::kWithoutNetworkNamespace),
+      without("no ipc namespace", p::kWithoutIpcNamespace),
+      without("no uts namespace", p::kWithoutUtsNamespace),
+      without("no cgroup namespace", p::kWithoutCgroupNamespace),
+      {.name = "no time namespace",
+       .change = [](PoolConfig& config) { config.profiles[0].time_namespace = false; }},
+      without("user namespaces allowed", p::kWithoutUserNamespaceLimit),
+      without("no masks over /proc", p::kWithoutMasks),
+      without("no inodes of its own", p::kWithoutOwnInodes),
+      without("no change of ids", p::kWithoutIdChange),
+      without("capabilities kept", p::kWithoutCapabilityDrop),
+      without("no rlimits", p::kWithoutRlimits),
+      without("no session", p::kWithoutSession),
+      without("no OOM score", p::kWithoutOomScore),
+      without("descriptors not closed", p::kWithoutDescriptorClose),
+      without("no last kill", p::kWithoutKillAll),
+      without("no reset", p::kWithoutReset),
+      {.name = "no control groups",
+       .change =
+           [](PoolConfig& config) {
+             config.cgroup = CgroupUse::kNone;
+             config.cgroup_parent.clear();
+           }},
+      {.name = "no limits",
+       .change =
+           [](PoolConfig& config) {
+             config.profiles[0].defaults = Limits{};
+             // What a pool can't be without.
+             const Limits defaults = default_profile().defaults;
+             config.profiles[0].defaults.output_bytes = defaults.output_bytes;
+           }},
+      {.name = "CPU rate limited",
+       .change = [](PoolConfig& config) { config.profiles[0].defaults.cpu_rate = 1.0; }},
+      {.name = "slots pinned",
+       .change = [](PoolConfig& config) { config.profiles[0].pin_slots = true; }},
+      {.name = "two collectors",
+       .change_job =
+           [](JobSpec& job) {
+             job.fds[1] = CollectorStream{"stdout"};
+             job.fds[2] = CollectorStream{"stderr"};
+           }},
+      {.name = "a file in and out", .change_job = [](JobSpec& job) {
+         job.files_in.push_back({.path = "file", .source = FileIn::Bytes{"1 KiB or less"}});
+         job.files_out.push_back({.path = "file"});
+       }}};
+  // Where "auto" gives one, jobs have it as they are.
+  const Result<std::string> usual = job_type("auto");
+  if (selinux_enabled() && usual && usual->empty())
+    all.push_back({.name = "a SELinux label", .change = [](PoolConfig& config) {
+                     config.profiles[0].selinux_type = "hatchery_job_t";
+                   }});
+  return all;
 }
 
 /// All that these leave out, together: a process in a slot that is still made ahead, limited,
@@ -109,7 +124,7 @@ void add_rows(Bench& bench, const std::string& measure, const std::string& progr
 
 TurnPlan plan_of(const Bench& bench) {
   if (bench.quick) return {.rounds = 2, .turn_s = 0.005, .jobs_min = 3, .drop_first = true};
-  return {.rounds = 30, .turn_s = 0.05, .jobs_min = 3, .drop_first = true};
+  return {.rounds = 60, .turn_s = 0.05, .jobs_min = 3, .drop_first = true};
 }
 
 void measure_pool(Bench& bench) {
@@ -136,10 +151,13 @@ void measure_pool(Bench& bench) {
   const std::vector<Variant> each = variants();
   add_lane(none_of(each));
   for (const Variant& variant : each) add_lane(variant);
-  for (const Way& floor : floors()) {
+  for (const Way& floor : floors(bench.group.path())) {
     if (floor.without_exec) continue;
-    if (Result<std::unique_ptr<Runner>> runner = floor.make(program, 1))
+    Result<std::unique_ptr<Runner>> runner = floor.make(program, 1);
+    if (runner)
       lanes.push_back({.name = floor.name, .runner = *std::move(runner)});
+    else
+      bench.results.add(Trouble{measure, program.name, floor.name, error_text(runner.error())});
   }
   run_turns(bench, lanes, plan_of(bench));
   add_rows(bench, measure, program.name, lanes);

@@ -42,7 +42,8 @@ json::object json_of(const Target& target) {
                          {"unit", target.unit}};
   object["measured"] =
       target.measured ? json::value(json_of(*target.measured)) : json::value(nullptr);
-  object["floor"] = target.floor ? json::value(json_of(*target.floor)) : json::value(nullptr);
+  object["accounted_floor"] =
+      target.floor ? json::value(json_of(*target.floor)) : json::value(nullptr);
   object["met"] = target.measured ? json::value(target.met()) : json::value(nullptr);
   return object;
 }

@@ -15,7 +15,7 @@ namespace hatchery::bench {
 
 struct Figure {
   Estimate estimate;
-  /// By the floor's figure (Results::kFloorOf), from the same rounds.
+  /// By that of kFloor (bench/floors.h), from the same rounds.
   std::optional<Estimate> ratio = {};
 };
 
@@ -50,7 +50,7 @@ struct Target {
   bool at_most = true;  ///< Else: at least.
   std::string unit;     ///< "×", "ms", "KiB"
   std::optional<Estimate> measured = {};
-  /// The same for a fenced fork server (kFencedServer in bench/floors.h).
+  /// The same for the floor that has the most of a sandbox (kAccountedServer in bench/floors.h).
   std::optional<Estimate> floor = {};
   bool met() const noexcept;
 };

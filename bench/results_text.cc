@@ -68,11 +68,11 @@ std::string targets_text(const std::vector<Target>& targets) {
       text += fmt::format("  {:<8}{:<78}{:>14}\n", "-", target.what, allowed);
       continue;
     }
-    text +=
-        fmt::format("  {:<8}{:<78}{:>14}  {} ({} to {}){}\n", target.met() ? "met" : "MISSED",
-                    target.what, allowed, number(target.measured->value),
-                    number(target.measured->low), number(target.measured->high),
-                    target.floor ? ", a fenced fork server " + number(target.floor->value) : "");
+    text += fmt::format(
+        "  {:<8}{:<78}{:>14}  {} ({} to {}){}\n", target.met() ? "met" : "MISSED", target.what,
+        allowed, number(target.measured->value), number(target.measured->low),
+        number(target.measured->high),
+        target.floor ? ", the accounted fork server " + number(target.floor->value) : "");
   }
   return text;
 }
@@ -80,9 +80,9 @@ std::string targets_text(const std::vector<Target>& targets) {
 std::string ways_text(const std::vector<Way>& ways) {
   std::string text = "ways\n";
   for (const Way& way : ways) {
-    text += fmt::format("  {:<14}{:<6}{}\n", way.name, kind_name(way.kind), way.what);
-    if (!way.version.empty()) text += fmt::format("  {:<20}{}\n", "", way.version);
-    if (!way.refusal.empty()) text += fmt::format("  {:<20}NOT HERE: {}\n", "", way.refusal);
+    text += fmt::format("  {:<17}{:<6}{}\n", way.name, kind_name(way.kind), way.what);
+    if (!way.version.empty()) text += fmt::format("  {:<23}{}\n", "", way.version);
+    if (!way.refusal.empty()) text += fmt::format("  {:<23}NOT HERE: {}\n", "", way.refusal);
   }
   return text;
 }

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <sstream>
 
-#include "bench/floors.h"
+#include "bench/fork_server.h"
 #include "bench/pool_runner.h"
 #include "bench/process_runner.h"
 #include "bench/turns.h"
@@ -14,7 +14,8 @@
 namespace hatchery::bench {
 namespace {
 
-constexpr std::uint32_t kSlotCounts[] = {4, 10, 100, 1'000, 2'000};
+/// Four beside 2,000: their latencies are compared.
+constexpr std::uint32_t kSlotCounts[] = {10, 100, 1'000, 4, 2'000};
 
 struct Memory {
   double available = 0;  ///< MemAvailable
@@ -78,7 +79,7 @@ void add_memory(Row& row, const Memory& before, const Memory& after, double slot
 /// Latency in the pool beside the floor. The floor is a fork server, a process with few
 /// descriptors: what this process would spawn pays for each of the pool's.
 void add_latency(Bench& bench, Row& row, std::unique_ptr<Runner> pool, const Program& program) {
-  Result<std::unique_ptr<Runner>> server = floors()[2].make(program, 1);
+  Result<std::unique_ptr<Runner>> server = make_fork_server(program, 1, ForkServerChild::kExecutes);
   if (!server) return;
   std::vector<Lane> lanes;
   lanes.push_back({.name = "pool", .runner = std::move(pool)});
@@ -86,7 +87,7 @@ void add_latency(Bench& bench, Row& row, std::unique_ptr<Runner> pool, const Pro
   run_turns(bench, lanes,
             bench.quick
                 ? TurnPlan{.rounds = 2, .turn_s = 0.01, .jobs_min = 3, .drop_first = true}
-                : TurnPlan{.rounds = 60, .turn_s = 0.05, .jobs_min = 3, .drop_first = true});
+                : TurnPlan{.rounds = 120, .turn_s = 0.05, .jobs_min = 3, .drop_first = true});
   add_troubles(bench, "slots", program.name, lanes);
   if (lanes[0].trouble || lanes[1].trouble) return;
   for (const auto& [name, at] : {std::pair("p50_us", 0.5), std::pair("p99_us", 0.99)})

@@ -50,35 +50,35 @@ std::vector<Target> targets_of(const Results& results, unsigned cpus) {
     return results.find("slots", kProgram, "pool", {{"slots", count}});
   };
   const Row* latency = results.find("latency", kProgram, "pool");
-  const Row* fenced_latency = results.find("latency", kProgram, kFencedServer);
+  const Row* floor_latency = results.find("latency", kProgram, kAccountedServer);
   const Row* sparse = results.find("sparse", kProgram, "pool");
-  const Row* fenced_sparse = results.find("sparse", kProgram, kFencedServer);
+  const Row* floor_sparse = results.find("sparse", kProgram, kAccountedServer);
   const Row* busy_pool = throughput(kProgram, "pool");
-  const Row* busy_fenced = throughput(kProgram, kFencedServer);
+  const Row* busy_floor = throughput(kProgram, kAccountedServer);
   const Row* http = results.find("http", kProgram, "server", {{"in_flight", 1}});
   const Row* unix_http = results.find("http", kProgram, "server_unix", {{"in_flight", 1}});
   const Row* busy_http = results.find("http", kProgram, "server", {{"in_flight", 8}});
   const Row* cold = results.find("cold", kProgram, "run_to_report");
   return {
       {"latency p50 of /bin/true, by posix_spawn's", 1.0, true, "x", ratio_of(latency, "p50_us"),
-       ratio_of(fenced_latency, "p50_us")},
+       ratio_of(floor_latency, "p50_us")},
       {"latency p99 of /bin/true, by posix_spawn's", 1.5, true, "x", ratio_of(latency, "p99_us"),
-       ratio_of(fenced_latency, "p99_us")},
+       ratio_of(floor_latency, "p99_us")},
       {"sparse arrival, p99, by posix_spawn's", 2.0, true, "x", ratio_of(sparse, "p99_us"),
-       ratio_of(fenced_sparse, "p99_us")},
+       ratio_of(floor_sparse, "p99_us")},
       {"throughput of /bin/true, all cores busy, by posix_spawn's", 0.85, false, "x",
-       ratio_of(busy_pool, "jobs_per_s"), ratio_of(busy_fenced, "jobs_per_s")},
+       ratio_of(busy_pool, "jobs_per_s"), ratio_of(busy_floor, "jobs_per_s")},
       {"CPU time of a job, all cores busy, by posix_spawn's", 1.2, true, "x",
-       ratio_of(busy_pool, "cpu_us"), ratio_of(busy_fenced, "cpu_us")},
+       ratio_of(busy_pool, "cpu_us"), ratio_of(busy_floor, "cpu_us")},
       {"throughput of /bin/true, by bubblewrap's", 8, false, "x",
        quotient(rate(kProgram, "pool"), rate(kProgram, "bubblewrap")),
-       quotient(rate(kProgram, kFencedServer), rate(kProgram, "bubblewrap"))},
+       quotient(rate(kProgram, kAccountedServer), rate(kProgram, "bubblewrap"))},
       {"throughput of /bin/true, by runc's", 50, false, "x",
        quotient(rate(kProgram, "pool"), rate(kProgram, "runc")),
-       quotient(rate(kProgram, kFencedServer), rate(kProgram, "runc"))},
+       quotient(rate(kProgram, kAccountedServer), rate(kProgram, "runc"))},
       {"throughput of a program without libc, by a fork server's without exec", 0.6, false, "x",
        quotient(rate("bare_c", "pool"), rate("bare_c", "fork_only")),
-       quotient(rate("bare_c", kFencedServer), rate("bare_c", "fork_only"))},
+       quotient(rate("bare_c", kAccountedServer), rate("bare_c", "fork_only"))},
       {"an idle slot, all in, of 2,000", 256, true, "KiB", value_of(slots(2000), "idle_slot_kib")},
       {"2,000 slots, all in", 512, true, "MiB", value_of(slots(2000), "all_slots_mib")},
       {"latency p50 at 2,000 slots, by that at 4 (both by the floor's)", 1.1, true, "x",

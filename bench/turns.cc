@@ -20,15 +20,33 @@ double seconds(Clock::duration time) { return std::chrono::duration<double>(time
 
 void fail_lane(Lane& lane, Error error) { lane.trouble = std::move(error); }
 
+double cpu_us_of_this_thread() {
+  timespec used = {};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) * 1e6 + static_cast<double>(used.tv_nsec) / 1e3;
+}
+
+/// Leaves nothing of a job in the caches, as a host's other work would, and returns the CPU time
+/// that it took.
+double empty_caches() {
+  constexpr std::size_t kLine = 64;
+  static std::vector<char> others(std::size_t{64} << 20);
+  const double before_us = cpu_us_of_this_thread();
+  for (std::size_t at = 0; at < others.size(); at += kLine) ++others[at];
+  return cpu_us_of_this_thread() - before_us;
+}
+
 /// One job each `pace_ms`, by the clock and not after the last: a slow job does not make the load
-/// less.
-Result<void> run_paced(Lane& lane, unsigned pace_ms, std::vector<double>& latency_us) {
+/// less. Adds to `own_us` the CPU time that is neither the job's nor its way's.
+Result<void> run_paced(Lane& lane, unsigned pace_ms, std::vector<double>& latency_us,
+                       double& own_us) {
   timespec due = {};
   ::clock_gettime(CLOCK_MONOTONIC, &due);
   for (unsigned i = 0; i < lane.jobs; ++i) {
     due.tv_nsec += static_cast<long>(pace_ms) * 1'000'000;
     due.tv_sec += due.tv_nsec / 1'000'000'000;
     due.tv_nsec %= 1'000'000'000;
+    own_us += empty_caches();
     ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, nullptr);
     HATCHERY_TRY(lane.runner->run(1, latency_us));
   }
@@ -63,7 +81,8 @@ void take_turn(Bench& bench, Lane& lane, const TurnPlan& plan) {
   std::vector<double> latency_us;
   const CpuReading before = read_cpu(bench.group);
   const Clock::time_point start = Clock::now();
-  Result<void> ran = plan.pace_ms != 0 ? run_paced(lane, plan.pace_ms, latency_us)
+  double own_us = 0;
+  Result<void> ran = plan.pace_ms != 0 ? run_paced(lane, plan.pace_ms, latency_us, own_us)
                                        : lane.runner->run(lane.jobs, latency_us);
   const double took_s = seconds(Clock::now() - start);
   const CpuReading after = read_cpu(bench.group);
@@ -76,8 +95,8 @@ void take_turn(Bench& bench, Lane& lane, const TurnPlan& plan) {
   lane.latency_us.back() = std::move(latency_us);
   lane.jobs_per_s.back() = {jobs, took_s};
   if (before.group_us && after.group_us)
-    lane.group_cpu_us.back() = {*after.group_us - *before.group_us, jobs};
-  lane.machine_cpu_us.back() = {after.machine_us - before.machine_us, jobs};
+    lane.group_cpu_us.back() = {*after.group_us - *before.group_us - own_us, jobs};
+  lane.machine_cpu_us.back() = {after.machine_us - before.machine_us - own_us, jobs};
   lane.threads_cpu_us.back() = {after.threads_us - before.threads_us, jobs};
 }
 

@@ -2,7 +2,9 @@
 #include "core/cgroup.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -92,6 +94,24 @@ Result<std::string> make_pool_group(const CgroupHierarchy& hierarchy,
   return own;
 }
 
+Result<UniqueFd> lock_pool_group(const CgroupHierarchy& hierarchy, const std::string& pool_name) {
+  constexpr int kTriesMax = 5'000;  // A millisecond each: somebody removes what had no lock yet.
+  for (int tries = 0; tries < kTriesMax; ++tries) {
+    const Result<std::string> path = make_pool_group(hierarchy, pool_name);
+    if (!path) return path.error();
+    UniqueFd group(::open(path->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    struct stat locked {};
+    struct stat there {};
+    if (group.valid() && ::flock(group.get(), LOCK_EX | LOCK_NB) == 0 &&
+        ::fstat(group.get(), &locked) == 0 && ::stat(path->c_str(), &there) == 0 &&
+        locked.st_ino == there.st_ino)
+      return group;
+    ::poll(nullptr, 0, 1);
+  }
+  return errno_error(Step::kLockPool, hierarchy.mount + hierarchy.parent + "/hatchery/" + pool_name,
+                     EBUSY, "who has locked this directory? See /proc/locks");
+}
+
 /// What few jobs change or need.
 CgroupKnob seldom(const std::string& directory, const char* name, int flags) {
   return {directory + "/" + name, flags, nullptr};
@@ -124,6 +144,17 @@ Error lacks(const char* controller, const char* limit) {
 }
 
 }  // namespace
+
+Result<std::vector<UniqueFd>> lock_pool_cgroups(const CgroupHost& host,
+                                                const std::string& pool_name) {
+  std::vector<UniqueFd> locks;
+  for (const CgroupHierarchy& hierarchy : host.hierarchies) {
+    Result<UniqueFd> lock = lock_pool_group(hierarchy, pool_name);
+    if (!lock) return std::move(lock).error();
+    locks.push_back(*std::move(lock));
+  }
+  return locks;
+}
 
 Result<SlotCgroup> SlotCgroup::create(const CgroupHost& host, const std::string& pool_name,
                                       std::uint32_t slot, std::uint32_t owner_uid,

@@ -233,6 +233,15 @@ class SlotCgroup {
   bool has_cpu_rate_ = false;    // The job that is placed, or runs.
 };
 
+/// Makes the groups of a pool and locks them (flock(2)) for as long as the result lives, so that
+/// none of them is taken for a dead pool's, whatever state directory or network namespace it has.
+Result<std::vector<UniqueFd>> lock_pool_cgroups(const CgroupHost& host,
+                                                const std::string& pool_name);
+
+/// remove_pool_cgroups(), unless somebody has a lock on one of them. True when there was something
+/// of a dead pool.
+Result<bool> remove_dead_pool_cgroups(const CgroupHost& host, const std::string& pool_name);
+
 /// Removes what pool `pool_name` left: kills all in its groups and removes them. True when there
 /// was something.
 Result<bool> remove_pool_cgroups(const CgroupHost& host, const std::string& pool_name);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -177,6 +178,16 @@ Result<void> remove_cgroup_tree(const std::string& directory, std::uint32_t wait
                          "a process in it can't be killed; see its cgroup.procs");
     ::poll(nullptr, 0, 1);  // The kernel tells nobody on v1 when a group becomes empty.
   }
+}
+
+Result<bool> remove_dead_pool_cgroups(const CgroupHost& host, const std::string& pool_name) {
+  std::vector<UniqueFd> locks;
+  for (const CgroupHierarchy& hierarchy : host.hierarchies) {
+    const std::string path = hierarchy.mount + hierarchy.parent + "/hatchery/" + pool_name;
+    locks.emplace_back(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (locks.back().valid() && ::flock(locks.back().get(), LOCK_EX | LOCK_NB) < 0) return false;
+  }
+  return remove_pool_cgroups(host, pool_name);
 }
 
 Result<bool> remove_pool_cgroups(const CgroupHost& host, const std::string& pool_name) {

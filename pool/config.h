@@ -165,7 +165,8 @@ struct PoolConfig {
   std::uint32_t uid_count = 65'536;
   /// Name of this pool's cgroups and lock: letters, digits, '-', '_'. "" makes a name of its own.
   std::string name = {};
-  /// Locks live here; made if missing.
+  /// Locks live here; made if missing. Pools of two state directories leave each other alone, but
+  /// nothing keeps their uids apart: give them ranges of their own.
   std::string state_directory = kStateDirectory;
   /// cgroup below which the pool makes its own, relative to each hierarchy's mount; "" finds it:
   /// the own group when it is delegated, else the root of each hierarchy.

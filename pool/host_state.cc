@@ -3,8 +3,11 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
+#include <cstddef>
 #include <cstdlib>
 
 #include "pool/config.h"
@@ -77,9 +80,10 @@ Result<HostState> HostState::open(const std::string& state_directory, const std:
     Result<UniqueFd> lock = try_lock(path);
     if (!lock) return std::move(lock).error();
     if (!lock->valid()) continue;  // Alive.
-    Result<bool> removed = remove_pool_cgroups(cgroups, name);
+    // Or alive with another state directory.
+    Result<bool> removed = remove_dead_pool_cgroups(cgroups, name);
     if (!removed) return std::move(removed).error();
-    state.removed_pools_.push_back(name);
+    if (*removed) state.removed_pools_.push_back(name);
     ::unlink(path.c_str());
   }
   state.pool_name_ = pool_name.empty() ? made_up_name() : pool_name;
@@ -93,11 +97,14 @@ Result<HostState> HostState::open(const std::string& state_directory, const std:
   Result<NumberLocks> uids = NumberLocks::open(state_directory + "/uids.lock", uid_base, 2);
   if (!uids) return std::move(uids).error();
   state.uid_locks_ = *std::move(uids);
-  Result<NumberLocks> categories = NumberLocks::open(state_directory + "/categories.lock", 0, 1);
-  if (!categories) return std::move(categories).error();
-  state.category_locks_ = *std::move(categories);
   state.uid_base_ = uid_base;
   state.uid_count_ = uid_count;
+  Result<std::vector<UniqueFd>> groups = lock_pool_cgroups(cgroups, state.pool_name_);
+  if (!groups) {
+    static_cast<void>(remove_pool_cgroups(cgroups, state.pool_name_).has_value());
+    return std::move(groups).error();
+  }
+  state.group_locks_ = *std::move(groups);
   return state;
 }
 
@@ -144,6 +151,27 @@ void NumberLocks::release(std::uint32_t number) {
   held_[number] = false;
 }
 
+Result<std::optional<std::uint32_t>> CategoryNames::lease() {
+  for (std::uint32_t pair = 0; pair < kCategoryPairs; ++pair) {
+    if (held_.contains(pair)) continue;
+    const std::string name = "hatchery/categories/" + std::to_string(pair);
+    UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!socket.valid()) return errno_error(Step::kSelinuxLabel, name, errno);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    // Abstract: after a NUL.
+    name.copy(address.sun_path + 1, sizeof address.sun_path - 1);
+    const std::size_t size = offsetof(sockaddr_un, sun_path) + 1 + name.size();
+    const auto* any = reinterpret_cast<const sockaddr*>(&address);
+    if (::bind(socket.get(), any, static_cast<socklen_t>(size)) == 0) {
+      held_.emplace(pair, std::move(socket));
+      return std::optional(pair);
+    }
+    if (errno != EADDRINUSE) return errno_error(Step::kSelinuxLabel, name, errno);
+  }
+  return std::optional<std::uint32_t>();
+}
+
 Result<UidLease> HostState::lease_uid() {
   const std::lock_guard lock(*mutex_);
   Result<std::optional<std::uint32_t>> index = uid_locks_.lease(uid_count_ / 2);
@@ -160,7 +188,7 @@ void HostState::release_uid(const UidLease& lease) {
 
 Result<std::uint32_t> HostState::lease_categories() {
   const std::lock_guard lock(*mutex_);
-  Result<std::optional<std::uint32_t>> pair = category_locks_.lease(kCategoryPairs);
+  Result<std::optional<std::uint32_t>> pair = categories_.lease();
   if (!pair) return std::move(pair).error();
   if (!*pair) return errno_error(Step::kSelinuxLabel, "category pairs", EUSERS, "run fewer slots");
   return **pair;
@@ -168,7 +196,7 @@ Result<std::uint32_t> HostState::lease_categories() {
 
 void HostState::release_categories(std::uint32_t pair) {
   const std::lock_guard lock(*mutex_);
-  category_locks_.release(pair);
+  categories_.release(pair);
 }
 
 }  // namespace hatchery

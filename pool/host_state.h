@@ -1,9 +1,11 @@
-// What pools on one host share: a state directory with a lock a pool, a lock a leased host uid and
-// a lock a leased pair of SELinux categories. Locks belong to open files, so the kernel frees them
-// whatever way a pool ends. Runs in: pool. Thread: any, but for open().
+// What pools on one host share: a state directory with a lock a pool and a lock a leased host uid;
+// and, whatever their state directories, a name a leased pair of SELinux categories. Locks and
+// names belong to open files, so the kernel frees them whatever way a pool ends. Runs in: pool.
+// Thread: any, but for open().
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -43,6 +45,20 @@ class NumberLocks {
   std::vector<bool> held_;
 };
 
+/// Pairs of SELinux categories that the pools of this host lease from each other, an ordinary
+/// user's from root's too: each is an abstract name (unix(7)) that only one socket of the network
+/// namespace can have. One that a stranger took is passed over. Pools in several network namespaces
+/// do not see each other's.
+class CategoryNames {
+ public:
+  /// The lowest that nobody has, as category_pair() numbers them; absent when all are taken.
+  Result<std::optional<std::uint32_t>> lease();
+  void release(std::uint32_t pair) { held_.erase(pair); }
+
+ private:
+  std::map<std::uint32_t, UniqueFd> held_;
+};
+
 /// `configured`; where that is the default and /run can't be written, "hatchery" in
 /// $XDG_RUNTIME_DIR, which is the user's own.
 std::string usable_state_directory(const std::string& configured);
@@ -52,8 +68,9 @@ std::string overlay_directory(const std::string& state_directory);
 
 class HostState {
  public:
-  /// Makes the directory, removes cgroups of pools that are dead, and locks `pool_name` ("" makes
-  /// one up). EBUSY: a live pool has that name.
+  /// Makes the directory, removes cgroups of pools that are dead, locks `pool_name` ("" makes one
+  /// up), makes the groups of that name and locks them too. EBUSY: a live pool has that name. Who
+  /// opens it removes them with remove_pool_cgroups().
   static Result<HostState> open(const std::string& state_directory, const std::string& pool_name,
                                 const CgroupHost& cgroups, std::uint32_t uid_base,
                                 std::uint32_t uid_count);
@@ -78,9 +95,10 @@ class HostState {
   std::string directory_;
   std::string pool_name_;
   UniqueFd pool_lock_;
+  std::vector<UniqueFd> group_locks_;
   NumberLocks uid_locks_;
-  NumberLocks category_locks_;
-  /// Of both files' locks.
+  CategoryNames categories_;
+  /// Of both.
   std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();
   std::uint32_t uid_base_ = 0;
   std::uint32_t uid_count_ = 0;

@@ -108,16 +108,16 @@ TEST(BenchTargets, AreMetOrMissedByWhatWasMeasured) {
   }
 }
 
-TEST(BenchTargets, TellWhatAFencedForkServerTakes) {
+TEST(BenchTargets, TellWhatAnAccountedForkServerTakes) {
   Results results;
   results.add(latency_row(1.4));
-  Row fenced = latency_row(1.1);
-  fenced.way = "fenced_server";
-  results.add(std::move(fenced));
+  Row floor = latency_row(1.1);
+  floor.way = "accounted_server";
+  results.add(std::move(floor));
   const Target p50 = targets_of(results, 2).front();
   ASSERT_TRUE(p50.floor.has_value());
   EXPECT_EQ(p50.floor->value, 1.1);
-  EXPECT_THAT(targets_text({p50}), ::testing::HasSubstr("a fenced fork server 1.1"));
+  EXPECT_THAT(targets_text({p50}), ::testing::HasSubstr("the accounted fork server 1.1"));
 }
 
 TEST(BenchTargets, WithoutAFigureAreNeitherMetNorMissed) {

@@ -6,13 +6,16 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <functional>
 
@@ -234,11 +237,97 @@ TEST_F(SlotCgroupV2Test, CountsBytesThatReachADisk) {
   EXPECT_EQ(run([&] {
               const std::string bytes(kMiB, 'x');
               if (::write(fd.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(kMiB) ||
-                  ::fsync(fd.get()) < 0)
+                  ::fsync(fd.get()) < 0 ||
+                  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED) != 0 ||
+                  ::lseek(fd.get(), 0, SEEK_SET) != 0)
                 ::_exit(1);
+              std::string again(kMiB, 0);
+              ::_exit(::read(fd.get(), again.data(), kMiB) == static_cast<ssize_t>(kMiB) ? 0 : 1);
             }),
             0);
-  EXPECT_GE(slot->figures().io_write_bytes.value_or(0), kMiB);
+  const CgroupFigures figures = slot->figures();
+  EXPECT_GE(figures.io_write_bytes.value_or(0), kMiB);
+  EXPECT_GE(figures.io_read_bytes.value_or(0), kMiB);
+  ::unlink(path.c_str());
+}
+
+TEST_F(SlotCgroupV2Test, ALimitOfADiskIsOfTheSlotAndOutlivesAGroupOfAJob) {
+  HATCHERY_REQUIRE_FEATURE("cgroup_io");
+  const Result<std::string> disk = io_device("/var/tmp");
+  ASSERT_TRUE(disk) << disk.error().message();
+  ASSERT_TRUE(slot->limit_io(*disk + " rbps=1048576"));
+  const CgroupHierarchy& v2 = *host.v2();
+  const std::string group = v2.mount + v2.parent + "/hatchery/" + kPoolV2 + "/slot-0";
+  ASSERT_TRUE(slot->renew_job_group());
+  EXPECT_EQ(text_of(group + "/io.max"), *disk + " rbps=1048576 wbps=max riops=max wiops=max");
+}
+
+TEST_F(SlotCgroupV2Test, CountsProcessesAndForksThatWereRefused) {
+  const auto four = [] {
+    for (int i = 0; i < 4; ++i) {
+      if (::fork() != 0) continue;
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      for (;;) ::pause();
+    }
+  };
+  for (const std::uint64_t allowed : {3U, 16U}) {
+    ASSERT_TRUE(slot->apply({.processes = allowed}));
+    slot->begin();
+    EXPECT_EQ(run(four), 0);
+    const CgroupFigures figures = slot->figures();
+    EXPECT_EQ(figures.process_peak, std::min<std::uint64_t>(allowed, 5));
+    // One for each that failed.
+    EXPECT_EQ(figures.process_limit_hits, allowed == 3 ? 2U : 0U);
+    EXPECT_TRUE(slot->kill_job());
+    while (!slot->processes().empty()) ::poll(nullptr, 0, 1);
+  }
+}
+
+TEST_F(SlotCgroupV2Test, CountsTimeThatARateTookAndThatTasksWaited) {
+  HATCHERY_REQUIRE_FEATURE("psi");
+  slot->watch_pressure();
+  const auto burn = [] {
+    while (::clock() < CLOCKS_PER_SEC / 20) {
+    }
+  };
+  ASSERT_TRUE(slot->apply({.cpu_rate = 0.1}));
+  slot->begin();
+  EXPECT_EQ(run(burn), 0);
+  const CgroupFigures slow = slot->figures();
+  EXPECT_GT(slow.throttled_ns.value_or(0), 0U);
+  // Who may not run waits for a CPU.
+  EXPECT_GT(slow.cpu_pressure_ns.value_or(0), 0U);
+  EXPECT_TRUE(slow.memory_pressure_ns && slow.io_pressure_ns);
+  ASSERT_TRUE(slot->apply({}));
+  slot->begin();
+  EXPECT_EQ(run(burn), 0);
+  EXPECT_EQ(slot->figures().throttled_ns, 0U) << "the control";
+}
+
+TEST_F(SlotCgroupV2Test, ASlotThatIsPinnedIsSoForJobsThatAskForNoCpusOfTheirOwn) {
+  HATCHERY_REQUIRE_FEATURE("two_cpus");
+  ASSERT_TRUE(slot->pin(1));
+  EXPECT_EQ(text_of(file("cpuset.cpus.effective")), "1");
+  ASSERT_TRUE(slot->apply({.cpu_set = "0"}));
+  EXPECT_EQ(text_of(file("cpuset.cpus.effective")), "0");
+  ASSERT_TRUE(slot->apply({}));
+  EXPECT_EQ(text_of(file("cpuset.cpus.effective")), "1");
+}
+
+TEST_F(SlotCgroupV2Test, WhatAJobLeftInTheCacheIsGivenBack) {
+  slot->set_idle_baseline();
+  std::string path = "/var/tmp/hatchery-cache-XXXXXX";
+  const UniqueFd fd(::mkstemp(path.data()));
+  ASSERT_TRUE(fd.valid());
+  const std::string bytes(4 * kMiB, 'x');
+  EXPECT_EQ(run([&] {
+              ::_exit(::write(fd.get(), bytes.data(), bytes.size()) > 0 && ::fsync(fd.get()) == 0
+                          ? 0
+                          : 1);
+            }),
+            0);
+  EXPECT_GE(slot->leftover_bytes(), 4 * kMiB);
+  EXPECT_LT(slot->reclaim_leftover(), 2 * kMiB);
   ::unlink(path.c_str());
 }
 

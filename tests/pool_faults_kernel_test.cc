@@ -1,6 +1,6 @@
 // Each step of a slot's and a worker's set-up fails once, by injection: the pool answers with that
-// step and errno, and is well again. kWorkerLabel is not among them: it is only reached where
-// SELinux is on.
+// step and errno, and is well again. kWorkerLabel, which is only reached where SELinux
+// is on, is in selinux_changes_kernel_test.cc.
 #include <gmock/gmock.h>
 
 #include <algorithm>

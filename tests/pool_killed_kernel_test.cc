@@ -330,5 +330,22 @@ TEST_F(BatchKilled, APoolThatIsKilledAnywhereLeavesNoProcessAndTheNextStartRemov
       static_cast<unsigned long long>(left_groups));
 }
 
+TEST_F(PoolTest, APoolWithAnotherStateDirectoryLeavesThisOneAlone) {
+  profile().slots_min = profile().slots_max = 1;
+  EXPECT_EQ(run_shell("echo before").outcome, Outcome::kAccepted);
+  const std::string directory = make_temporary_directory();
+  {
+    PoolConfig other = config;
+    other.name += "-other";
+    other.state_directory = directory + "/state";
+    other.uid_base += 512;
+    const auto second = Pool::create(other);
+    ASSERT_TRUE(second) << second.error().message();
+    EXPECT_EQ(run_shell("echo beside").outcome, Outcome::kAccepted);
+  }
+  EXPECT_EQ(pool().stats().slots_replaced, 0U);
+  std::filesystem::remove_all(directory);
+}
+
 }  // namespace
 }  // namespace hatchery::testing

@@ -220,7 +220,9 @@ TEST_F(PoolOutcomes, ForkFailsAtTheProcessLimitAndTheReportSaysSo) {
   const Report ended = run_shell(script, {.processes = 4});
   EXPECT_EQ(ended.outcome, Outcome::kNonzeroExit) << describe(ended);
   EXPECT_EQ(ended.process_limit_hit, true);
-  EXPECT_EQ(ended.process_peak.value_or(4), 4U);
+  if (missing_feature("pids_peak").empty()) {
+    EXPECT_EQ(ended.process_peak, 4U);
+  }
   const Report control = run_shell(script, {.processes = 32});
   EXPECT_EQ(control.outcome, Outcome::kAccepted) << describe(control);
   EXPECT_EQ(control.process_limit_hit, false);
@@ -445,6 +447,10 @@ TEST_F(PoolOutcomes, AReportHasEveryFigureAndStep) {
   EXPECT_GT(report.minor_faults.value(), 0U);
   EXPECT_TRUE(report.major_faults && report.voluntary_switches && report.involuntary_switches);
   EXPECT_FALSE(report.host.empty());
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes it.
+  if (std::getenv("HATCHERY_GUEST") != nullptr) {
+    EXPECT_EQ(report.host, "cgroup v2");
+  }
   const StepTimes& steps = report.steps;
   for (const auto& step : {steps.queued, steps.placed, steps.handed_over, steps.exec_done,
                            steps.ended, steps.read, steps.reset})

@@ -7,11 +7,13 @@
 
 #include "tests/process.h"
 #include "tests/selinux_fixture.h"
+#include "workers/protocol.h"
 
 namespace hatchery::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST_F(SelinuxJobs, ATypeThatMayNotBeEnteredRefusesTheProfile) {
   profile().selinux_type = "hatchery_closed_t";
@@ -38,6 +40,20 @@ TEST_F(SelinuxJobs, ATypeThatIsClosedUnderARunningPoolStopsTheJobBeforeExec) {
                   {"{ transition }", "hatchery_zygote_t", "hatchery_switched_t", "tclass=process"}),
               "");
   }
+  EXPECT_EQ(seen("echo began"), "began\n");
+}
+
+TEST_F(SelinuxJobs, AContextThatCantBeSetStopsTheJobBeforeExec) {
+  profile().slots_max = 1;
+  config.testing_faults = {
+      {.step = static_cast<std::uint32_t>(Step::kWorkerLabel), .errnum = EXFULL}};
+  const Report report = run_shell("echo began");
+  EXPECT_EQ(report.outcome, Outcome::kInternalError) << describe(report);
+  ASSERT_TRUE(report.error);
+  EXPECT_EQ(report.error->step, Step::kWorkerLabel);
+  EXPECT_EQ(report.error->errnum, EXFULL);
+  EXPECT_EQ(output_of(report), "");
+  // The control: only the pool's first slot has the fault.
   EXPECT_EQ(seen("echo began"), "began\n");
 }
 
@@ -149,6 +165,21 @@ TEST_F(SelinuxChanges, AReloadOfThePolicyLeavesThePoolWell) {
   EXPECT_THAT(across.rest(), HasSubstr("denied"));
   expect_confined("after");
   EXPECT_EQ(pool().stats().slots_replaced, 0U);
+}
+
+TEST_F(SelinuxJobs, AJobCantBecomeAnotherTypeThoughItMayAskForIt) {
+  profile().selinux_type = "hatchery_asking_t";
+  config.testing_without = protocol::kWithoutReadOnlyProc;
+  const std::string script = "c=$(" + std::string(kOwnLabel) +
+                             " | sed s/asking/control/); printf %s \"$c\" >/proc/self/attr/exec && "
+                             "echo asked; exec " +
+                             kOwnLabel;
+  const std::string denied = seen(script);
+  EXPECT_THAT(denied, HasSubstr("asked\n"));
+  EXPECT_THAT(denied, Not(HasSubstr("hatchery_control_t")));
+  EXPECT_NE(log_.denial({"{ transition }", "hatchery_asking_t", "hatchery_control_t"}), "");
+  const PolicyBoolean allowed("hatchery_test_moving", true);
+  EXPECT_THAT(seen(script), HasSubstr("asked\nsystem_u:system_r:hatchery_control_t:s0:c"));
 }
 
 TEST_F(SelinuxJobs, JobsCanHaveAnOperatorsOwnType) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -47,14 +48,19 @@ TEST_F(SelinuxJobs, SlotsThatAreAliveShareNoCategoryPair) {
   ASSERT_EQ(labels.size(), 3U);
   const std::set<std::string> first_pools(labels.begin(), labels.end());
   {
-    // Another pool with ids of its own: its first slot is not the host's first.
+    // Another pool with ids and a state directory of its own: its first slot is not the host's
+    // first.
+    const std::string directory = make_temporary_directory();
     PoolConfig other = small_config();
+    other.state_directory = directory + "/state";
     other.uid_base = config.uid_base + config.uid_count;
     other.profiles.front().slots_min = other.profiles.front().slots_max = 3;
     other.profiles.front().selinux_type = "hatchery_job_t";
     auto second = Pool::create(other);
     ASSERT_TRUE(second) << second.error().message();
     for (std::string& label : labels_of_all_slots(**second, 3)) labels.push_back(std::move(label));
+    second->reset();
+    std::filesystem::remove_all(directory);
   }
   std::set<std::string> pairs;
   for (const std::string& label : labels) pairs.insert(categories_of(label));

@@ -82,7 +82,7 @@ void Worker::close_inherited() noexcept {
     // The one file whose path is not yet known to be of use: /proc itself is read-only for a job.
     const int opened = ::openat(context_.proc_fd, "thread-self/attr/exec", O_WRONLY | O_CLOEXEC);
     label_fd_ = static_cast<int>(::syscall(SYS_dup3, opened, last_fd, O_CLOEXEC));
-    check(Step::kWorkerLabel, label_fd_, 0);
+    if (label_fd_ < 0) fail(Step::kWorkerLabel, errno, 0);
     // It may have got one of the standard streams' numbers, which the zygote leaves free.
     if (opened != last_fd) ::close(opened);
   }

@@ -2,8 +2,10 @@
    for the child and answers with one byte: 0, or 1 when the child failed. argv[1] says what a child
    does: "exit" at once; "exec" the program whose arguments follow; "fenced": the same, after what no
    sandbox can have done before. Then the server lives in namespaces, and each child has an ipc
-   namespace of its own and the seccomp filter that descriptor 4 is a file of. */
+   namespace of its own and the seccomp filter that descriptor 4 is a file of; descriptors from 5 on,
+   where there are any, are files of control groups that the server and its children are in. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -16,6 +18,12 @@
 
 static struct sock_filter filter[BPF_MAXINSNS];
 static struct sock_fprog program = {.filter = filter};
+
+static int join_groups(void) {
+  int fd = 5;
+  while (write(fd, "0", 1) == 1) close(fd++);
+  return errno == EBADF ? 0 : -1;
+}
 
 /* In the server's child the rest of main goes on, as the first process of a pid namespace. */
 static int enter_namespaces(void) {
@@ -41,7 +49,7 @@ int main(int argc, char** argv, char** environment) {
   const int exec = strcmp(argv[1], "exit") != 0;
   const int fenced = strcmp(argv[1], "fenced") == 0;
   if (exec && argc < 3) return 2;
-  if (fenced && enter_namespaces() != 0) return 1;
+  if (fenced && (join_groups() != 0 || enter_namespaces() != 0)) return 1;
   char byte;
   while (recv(3, &byte, 1, 0) == 1) {
     const pid_t child = fork();
