@@ -192,10 +192,13 @@ std::vector<Attack> commands() {
 }
 
 HATCHERY_ATTACKS(Inputs) {
+  // A user's file is no job's own: no job can change its mode, lent for writing or not.
+  Attack mode = on_input("HostInputMode", "changes the mode", "chmod-input");
+  mode.control.needs = "host_root";
   std::vector<Attack> all = {
       on_input("HostInputReopened", "opens /proc/self/fd/0 for writing", "reopen-input"),
       on_input("HostInputTruncated", "truncates /proc/self/fd/0", "truncate-input"),
-      on_input("HostInputMode", "changes the mode", "chmod-input"),
+      mode,
       on_input("HostInputMarked", "sets an extended attribute", "mark-input"),
       on_stored("StoredInputReopened", "opens /proc/self/fd/0 for writing", "reopen-input",
                 "EACCES"),

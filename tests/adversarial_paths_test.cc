@@ -134,7 +134,8 @@ std::vector<Attack> flags() {
            [](PoolConfig& config, JobSpec& spec) {
              bind_set_id(config, spec);
              config.testing_without = kWithoutNoNewPrivileges | kWithoutFilter;
-           }},
+           },
+       .needs = "host_root"},
       {.name = "SetIdWithNoNewPrivileges",
        .source = "E66",
        .does = "the same, but the mount is not nosuid",
@@ -148,7 +149,8 @@ std::vector<Attack> flags() {
            [](PoolConfig& config, JobSpec& spec) {
              bind_set_id(config, spec);
              config.testing_without = kWithoutMountFlags;
-           }},
+           },
+       .needs = "host_root"},
       {.name = "DeviceOnABind",
        .source = "E65",
        .does = "opens a device node that lies in a bound directory",
@@ -166,7 +168,8 @@ std::vector<Attack> flags() {
              // /dev/zero: nobody comes to harm.
              EXPECT_EQ(::mknod(node.c_str(), S_IFCHR | 0666, makedev(1, 5)), 0);
              EXPECT_EQ(::chmod(node.c_str(), 0666), 0);
-           }},
+           },
+       .needs = "host_root"},
       {.name = "ProgramInShm",
        .source = "own",
        .does = "executes a program in /dev/shm",
