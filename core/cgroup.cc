@@ -108,8 +108,10 @@ Result<UniqueFd> lock_pool_group(const CgroupHierarchy& hierarchy, const std::st
       return group;
     ::poll(nullptr, 0, 1);
   }
-  return errno_error(Step::kLockPool, hierarchy.mount + hierarchy.parent + "/hatchery/" + pool_name,
-                     EBUSY, "who has locked this directory? See /proc/locks");
+  return errno_error(
+      Step::kLockPool, hierarchy.mount + hierarchy.parent + "/hatchery/" + pool_name, EBUSY,
+      "a running pool with another state directory has this name: stop it, or choose "
+      "another `name`");
 }
 
 /// What few jobs change or need.

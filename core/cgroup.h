@@ -235,6 +235,7 @@ class SlotCgroup {
 
 /// Makes the groups of a pool and locks them (flock(2)) for as long as the result lives, so that
 /// none of them is taken for a dead pool's, whatever state directory or network namespace it has.
+/// EBUSY, after 5 s: another has the lock.
 Result<std::vector<UniqueFd>> lock_pool_cgroups(const CgroupHost& host,
                                                 const std::string& pool_name);
 

@@ -101,7 +101,8 @@ Result<HostState> HostState::open(const std::string& state_directory, const std:
   state.uid_count_ = uid_count;
   Result<std::vector<UniqueFd>> groups = lock_pool_cgroups(cgroups, state.pool_name_);
   if (!groups) {
-    static_cast<void>(remove_pool_cgroups(cgroups, state.pool_name_).has_value());
+    // What was made before that, but nothing of a live pool's.
+    static_cast<void>(remove_dead_pool_cgroups(cgroups, state.pool_name_).has_value());
     return std::move(groups).error();
   }
   state.group_locks_ = *std::move(groups);

@@ -342,6 +342,14 @@ TEST_F(PoolTest, APoolWithAnotherStateDirectoryLeavesThisOneAlone) {
     const auto second = Pool::create(other);
     ASSERT_TRUE(second) << second.error().message();
     EXPECT_EQ(run_shell("echo beside").outcome, Outcome::kAccepted);
+    // Nor does one that wants its name.
+    other.name = config.name;
+    other.state_directory = directory + "/third";
+    const auto third = Pool::create(other);
+    ASSERT_FALSE(third);
+    EXPECT_EQ(third.error().step, Step::kLockPool);
+    EXPECT_EQ(third.error().errnum, EBUSY);
+    EXPECT_EQ(run_shell("echo after").outcome, Outcome::kAccepted);
   }
   EXPECT_EQ(pool().stats().slots_replaced, 0U);
   std::filesystem::remove_all(directory);
