@@ -1,7 +1,7 @@
 // What pools on one host lease from each other.
-#include "pool/host_state.h"
-
 #include <gtest/gtest.h>
+
+#include "pool/host_state.h"
 
 namespace hatchery {
 namespace {
