@@ -54,20 +54,19 @@ TEST_F(JudgeSamples, AVerdictThatIsNotTheExpectedOneFailsTheRun) {
   for (const auto& entry : fs::directory_iterator(kSamples / "addition/submissions/accepted"))
     if (entry.path().extension() == ".py")
       fs::copy(entry.path(), copy / "submissions/wrong_answer");
-  const ProcessResult result = judge({copy});
+  const ProcessResult result = judge({"--time-limit", std::to_string(slowness()), copy});
   fs::remove_all(copy);
   EXPECT_EQ(result.status, 1) << result.out << result.err;
   EXPECT_THAT(result.out, HasSubstr("AC"));
 }
 
 TEST_F(JudgeSamples, TheCiProjectIsBuiltAndTestedFromAReadOnlyDirectory) {
+  if (slowness() > 1) GTEST_SKIP() << "minutes of g++ under emulation";
   const fs::path artifact =
       fs::path(::testing::TempDir()) / ("artifact-" + std::to_string(::getpid()) + ".tar.gz");
   const ProcessResult result =
-      Process({HATCHERY_BINARY, "run", "--cpu-time", std::to_string(10 * slowness()) + "s",
-               "--wall-time", std::to_string(10 * slowness()) + "s", "--bind",
-               (kSamples / "ci-project").string() + ":/src", "--out",
-               "artifact.tar.gz=" + artifact.string(), "--", "sh", "-c",
+      Process({HATCHERY_BINARY, "run", "--bind", (kSamples / "ci-project").string() + ":/src",
+               "--out", "artifact.tar.gz=" + artifact.string(), "--", "sh", "-c",
                "touch /src/planted 2>/dev/null && exit 99; sh /src/ci.sh"},
               "", kDeadline)
           .wait();
