@@ -22,6 +22,7 @@
 #include "core/user_namespace.h"
 #include "pool/host_probe.h"
 #include "pool/limits.h"
+#include "tests/slowness.h"
 
 namespace hatchery::testing {
 namespace {
@@ -186,6 +187,8 @@ std::string missing_feature(const std::string& feature) {
   if (feature == "cgroup_v2") return missing_v2();
   if (feature == "psi") return missing_psi();
   if (feature == "two_cpus") return missing_two_cpus();
+  if (feature == "full_speed")
+    return slowness() == 1 ? "" : "HATCHERY_TEST_SLOWNESS is set: what compiles takes minutes here";
   if (feature == "selinux_off") return missing_selinux_off();
   if (feature == "job_group_kept") return missing_kept_job_group();
   if (feature == "tmpfs_xattr") return missing_tmpfs_xattr();

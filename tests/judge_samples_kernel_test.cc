@@ -61,7 +61,7 @@ TEST_F(JudgeSamples, AVerdictThatIsNotTheExpectedOneFailsTheRun) {
 }
 
 TEST_F(JudgeSamples, TheCiProjectIsBuiltAndTestedFromAReadOnlyDirectory) {
-  if (slowness() > 1) GTEST_SKIP() << "minutes of g++ under emulation";
+  HATCHERY_REQUIRE_FEATURE("full_speed");
   const fs::path artifact =
       fs::path(::testing::TempDir()) / ("artifact-" + std::to_string(::getpid()) + ".tar.gz");
   const ProcessResult result =
