@@ -462,8 +462,9 @@ TEST_F(Native, EachClientHasItsTokenItsJobsAndItsLimits) {
   HttpAnswer busy = asks.request("POST", "/v1/jobs", json::serialize(script("exit 0")), one);
   EXPECT_THAT(error(busy, 429), HasSubstr("more at once"));
   EXPECT_EQ(busy.headers["retry-after"], "1");
-  const std::string cmd_body =
-      json::serialize(json::object{{"cmd", json::array{shell("echo ran")}}});
+  json::object cmd = shell("echo ran");
+  cmd["memoryLimit"] = 32 << 20;
+  const std::string cmd_body = json::serialize(json::object{{"cmd", json::array{cmd}}});
   busy = asks.request("POST", "/run", cmd_body, one);
   EXPECT_EQ(busy.status, 429) << busy.body;
   // Whose job it is.
@@ -475,6 +476,12 @@ TEST_F(Native, EachClientHasItsTokenItsJobsAndItsLimits) {
   const json::object large = script("exit 0", {{"limits", {{"memory", "65MiB"}}}});
   EXPECT_THAT(error(asks.request("POST", "/v1/jobs", json::serialize(large), one), 400),
               HasSubstr("above the maximum of profile \"small\""));
+  // Whoever hears of a job's end has room for the next one.
+  const std::string small = json::serialize(script("exit 0"));
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(asks.request("POST", "/v1/jobs?wait=1", small, one).status, 200);
+    EXPECT_EQ(asks.request("POST", "/run", cmd_body, one).status, 200);
+  }
   // Its rate: one at once, and no second one.
   EXPECT_EQ(asks.request("POST", "/v1/jobs?wait=1", json::serialize(large), two).status, 200);
   EXPECT_EQ(asks.request("POST", "/v1/jobs?wait=1", json::serialize(large), two).status, 429);

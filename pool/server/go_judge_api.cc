@@ -123,12 +123,13 @@ void Api::run(const std::shared_ptr<Exchange>& exchange, ClientGate& gate) {
   if (const auto refusal =
           prepare_for(*std::move(request), gate, exchange->request().peer, prepared))
     return exchange->reply(sentence(refusal->status, refusal->sentence));
-  const ClientGate::Lease lease = gate.enter();
-  if (!lease) return exchange->reply(sentence(429, kTooMuch));
+  const auto lease = std::make_shared<ClientGate::Lease>(gate.enter());
+  if (!*lease) return exchange->reply(sentence(429, kTooMuch));
   // The run is kept by what it calls at its end, which lets go of it.
   const auto run = std::make_shared<std::shared_ptr<Run>>();
   const auto gone = std::make_shared<std::atomic<bool>>(false);
   const auto ended = [exchange, run, gone, lease] {
+    lease->reset();  // Before the client hears of it, which may ask for the next run at once.
     exchange->post([exchange, run, gone] {
       const std::shared_ptr<Run> over = std::exchange(*run, nullptr);
       exchange->reply({.body = *gone ? std::string() : over->results()});
@@ -137,6 +138,7 @@ void Api::run(const std::shared_ptr<Exchange>& exchange, ClientGate& gate) {
   const auto refusal = runs_.start(std::move(prepared), nullptr, ended, *run);
   if (refusal) {
     run->reset();
+    lease->reset();
     return exchange->reply(sentence(refusal->status, refusal->sentence));
   }
   exchange->on_disconnect([weak = std::weak_ptr<Run>(*run), gone] {
@@ -270,9 +272,9 @@ class Api::Multiplexed final : public WebSocketPeer,
 
  private:
   void start(const std::string& id, PreparedRequest prepared) {
-    const ClientGate::Lease lease = gate_.enter();
+    ClientGate::Lease lease = gate_.enter();
     if (!lease) return answer(id, "null", kTooMuch);
-    runs_[id] = {nullptr, lease};
+    runs_[id] = {nullptr, std::move(lease)};
     // The socket is asked for its thread when the run ends; it may be gone by then.
     const auto ended = [weak = weak_from_this(), socket = std::weak_ptr<WebSocket>(socket_), id] {
       if (const std::shared_ptr<WebSocket> open = socket.lock())
@@ -398,7 +400,10 @@ class Api::Interactive final : public WebSocketPeer,
     };
     std::shared_ptr<Run> run;
     const auto refusal = api_.runs_.start(std::move(prepared), &streams_, ended, run);
-    if (refusal) return fail(refusal->sentence);
+    if (refusal) {
+      lease_.reset();
+      return fail(refusal->sentence);
+    }
     run_ = std::move(run);
   }
 
@@ -412,6 +417,7 @@ class Api::Interactive final : public WebSocketPeer,
   void finish() {
     if (!run_ || !socket_) return;
     over_ = true;
+    lease_.reset();
     std::string results = run_->results();
     while (results.ends_with('\n')) results.pop_back();
     run_.reset();

@@ -168,7 +168,7 @@ void NativeApi::submit(const Reply& exchange, ClientGate& gate, bool batch) {
                                                        .remedy = "use a new key for a new job"}));
     }
   }
-  const ClientGate::Lease lease = gate.enter();
+  ClientGate::Lease lease = gate.enter();
   if (!lease)
     return exchange->reply(
         error_response(429, Error{.step = Step::kQueueJob,
@@ -181,13 +181,16 @@ void NativeApi::submit(const Reply& exchange, ClientGate& gate, bool batch) {
       batch ? jobs_.submit_batch(request.body, gate, request.peer, tracked)
             : jobs_.submit_job(request.body, gate, request.peer, is_set(request.query, "log"),
                                tracked);
-  if (refusal) return exchange->reply(error_response(refusal->status, refusal->error));
+  if (refusal) {
+    lease.reset();
+    return exchange->reply(error_response(refusal->status, refusal->error));
+  }
   if (key != nullptr) {
     tracked->idempotency_key = *key;
     tracked->request_hash = hash;
   }
   jobs_.keep(tracked);
-  tracked->when_done([lease] {});
+  tracked->hold(std::move(lease));
   answer(tracked, false);
 }
 

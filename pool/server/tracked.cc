@@ -43,12 +43,18 @@ void Tracked::when_done(std::function<void()> call) {
   call();
 }
 
+void Tracked::hold(std::shared_ptr<void> lease) {
+  const std::lock_guard lock(mutex_);
+  if (!done_) lease_ = std::move(lease);
+}
+
 void Tracked::finish() {
   std::vector<std::function<void()>> waiting;
   {
     const std::lock_guard lock(mutex_);
     HATCHERY_CHECK(!done_);
     ended_ms = unix_ms();
+    lease_.reset();
     done_ = true;
     waiting.swap(waiting_);
   }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -41,6 +42,8 @@ class Tracked {
   bool is_done() const;
   /// At once when it is done.
   void when_done(std::function<void()> call);
+  /// Holds it until it is done: whoever sees or hears that it is finds it let go.
+  void hold(std::shared_ptr<void> lease);
 
   const std::string id;
   const std::string client;
@@ -59,6 +62,7 @@ class Tracked {
  private:
   mutable std::mutex mutex_;
   bool done_ = false;
+  std::shared_ptr<void> lease_;
   std::vector<std::function<void()>> waiting_;
 };
 

@@ -95,8 +95,8 @@ class TrackedJob final : public Tracked, public std::enable_shared_from_this<Tra
   void complete() {
     if (overflown_) report_.outcome = Outcome::kOutputLimit;
     jobs_.settle(report_);
-    if (log_) log_->end(outcome_name(report_.outcome));
     finish();
+    if (log_) log_->end(outcome_name(report_.outcome));
   }
 
   NativeJobs& jobs_;
