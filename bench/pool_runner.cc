@@ -1,8 +1,8 @@
 #include "bench/pool_runner.h"
 
 #include <atomic>
+#include <functional>
 #include <mutex>
-#include <semaphore>
 
 #include "bench/batch_runner.h"
 #include "bench/process_runner.h"
@@ -59,23 +59,26 @@ Result<void> PoolRunner::run(unsigned count, std::vector<double>& latency_us) {
 }
 
 Result<void> PoolRunner::run_many(unsigned count) {
-  std::counting_semaphore<> free(static_cast<std::ptrdiff_t>(in_flight_));
+  // As the other ways do: each job's end starts the next one, on the thread that hears of it.
+  std::atomic<unsigned> left{count};
   std::mutex mutex;
   Result<void> result;
-  for (unsigned i = 0; i < count; ++i) {
-    free.acquire();
-    Result<JobTicket> ticket = pool_->submit(job_, [&](const Report& report) {
-      if (Result<void> good = check_accepted(report); !good) {
-        const std::lock_guard lock(mutex);
-        result = std::move(good);
-      }
-      free.release();
-    });
-    if (ticket) continue;
+  const auto note = [&](Result<void> outcome) {
     const std::lock_guard lock(mutex);
-    result = std::move(ticket).error();
-    break;
-  }
+    if (!outcome) result = std::move(outcome);
+  };
+  std::function<void()> submit_next = [&] {
+    unsigned before = left;
+    while (before > 0 && !left.compare_exchange_weak(before, before - 1)) {
+    }
+    if (before == 0) return;
+    Result<JobTicket> ticket = pool_->submit(job_, [&](const Report& report) {
+      note(check_accepted(report));
+      submit_next();
+    });
+    if (!ticket) note(std::move(ticket).error());
+  };
+  for (unsigned i = 0; i < in_flight_; ++i) submit_next();
   // The callbacks use what is on this stack.
   pool_->drain();
   return result;

@@ -138,6 +138,8 @@ class SlotCgroup {
   /// CPU time since begin(). The kernel adds a running task's share at ticks only (4 ms at 250 Hz,
   /// and for each CPU); `exact` makes it do so now, at the cost of a system call a process.
   std::optional<std::uint64_t> cpu_ns(bool exact = false) const;
+  /// Whether cpu_ns() is without what the zygote does meanwhile.
+  bool has_job_cpu_time() const noexcept { return cpu_stat_v2_; }
   /// Since begin(). Once a job.
   CgroupFigures figures();
   /// Sends SIGKILL to every process of the job, where there is a v2 group of the job alone. False:

@@ -163,6 +163,7 @@ void Loop::announce_if_ready() {
 void Loop::turn() {
   run_posted();
   const std::int64_t now_ns = monotonic_ns();
+  hear_unheard(now_ns);
   // Late itself, the loop hears what is there unread before it finds others late.
   if (!due_.empty() && now_ns - due_.begin()->first > kLateNs)
     HATCHERY_CHECK(ring_->run_once(0).has_value());
@@ -193,7 +194,7 @@ bool Loop::has_work() const {
   if (has_posted_ || !finished_.empty() || backlog_.has_new()) return true;
   for (std::size_t i = 0; i < profiles_.size(); ++i) {
     const ProfileState& state = profiles_[i];
-    const bool could = !state.ready.empty() || state.alive < state.slots_max;
+    const bool could = !state.ready.empty() || !unheard_.empty() || state.alive < state.slots_max;
     if (could && backlog_.version(i) != state.version_seen) return true;
   }
   return false;
@@ -241,6 +242,7 @@ std::optional<std::int64_t> Loop::next_deadline() const {
     deadline = std::min(deadline.value_or(other), other);
   };
   if (!due_.empty()) earlier(due_.begin()->first);
+  if (unheard_due_ns_ != 0) earlier(unheard_due_ns_);
   if (!killing_all_) earlier(housekeeping_due_ns_);
   if (stopping_ && !killing_all_) earlier(stop_due_ns_);
   return deadline;

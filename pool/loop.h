@@ -111,6 +111,12 @@ class Loop {
   void slot_start_failed(Slot& slot, Error error);
   Error failure_error(const Slot& slot, const protocol::Failure& failure) const;
   void listen_to_slot(Slot& slot);
+  /// While no job waits for a slot, a zygote that makes one new need not wake the loop when it has:
+  /// what it says is read in the next turn, or kUnheardNs from now.
+  void listen_later(Slot& slot);
+  /// What those have said meanwhile.
+  void hear_unheard(std::int64_t now_ns);
+  void listen_to_unheard();
   void on_slot_message(Slot& slot, int result);
   void on_parked(Slot& slot, const protocol::Parked& parked, std::vector<UniqueFd> fds);
   void reclaim(Slot& slot, int tries_left);
@@ -147,6 +153,7 @@ class Loop {
   Result<UniqueFd> open_stream_file(const Slot& slot, Job& job, int number,
                                     const FileCollectorStream& asked);
   void files_are_in(Slot& slot, Job& job, Result<void> result);
+  bool looks_at_once(const Slot& slot, const Job& job) const;
   void hand_over(Slot& slot, Job& job);
   void arm_limits(Slot& slot, Job& job, std::int64_t now_ns);
   void check_limits(Slot& slot, Job& job, std::int64_t now_ns);
@@ -172,6 +179,9 @@ class Loop {
   void fill_figures(Slot& slot, Job& job);
   std::vector<Output> take_outputs(Job& job, const SlotDirectories& directories);
   void finish_collecting(Slot& slot, Job& job, std::vector<Output> outputs);
+  /// Whether other jobs run or wait: then a slot is made new at once, else after the report has got
+  /// where it goes.
+  bool is_busy() const { return running_ > 0 || backlog_.count() > 0; }
   void ask_for_reset(Slot& slot);
   void send_reset(Slot& slot, bool new_group);
 
@@ -195,6 +205,8 @@ class Loop {
   std::uint32_t next_slot_;
   std::size_t next_fault_ = 0;
   std::vector<Slot*> dead_;
+  std::vector<std::uint32_t> unheard_;  ///< Numbers of slots: see listen_later().
+  std::int64_t unheard_due_ns_ = 0;     ///< When they are listened to after all; 0: none.
   SlotTimers due_;
   std::int64_t housekeeping_due_ns_ = 0;
 

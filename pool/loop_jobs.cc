@@ -298,8 +298,8 @@ void Loop::ask_for_reset(Slot& slot) {
   // The cache is the old group's.
   const bool keeps_cache = profiles_[slot.profile].profile->cache_kept_bytes > 0;
   if (keeps_cache || !slot.cgroup->wants_new_job_group()) {
-    if (backlog_.count() > 0 || profiles_[slot.profile].ready.empty())
-      return send_reset(slot, false);
+    const bool others_ready = !profiles_[slot.profile].ready.empty() || !unheard_.empty();
+    if (is_busy() || !others_ready) return send_reset(slot, false);
     slot.reset_due_ns = monotonic_ns() + kReportFirstNs;
     return set_due(slot);
   }

@@ -69,6 +69,7 @@ void Loop::schedule_profile(std::size_t profile) {
   state.offer->ready = state.ready.size();
   state.version_seen = left.version;
   if (left.startable == 0) return;
+  listen_to_unheard();
   start_slots(profile, left);
   backlog_.hand_on(profile, index_);
 }
@@ -227,11 +228,17 @@ Result<void> Loop::wire(const Slot& slot, Job& job, std::vector<UniqueFd>& fds) 
   return {};
 }
 
+/// What the zygote does before figures and files are read must not be in them.
+bool Loop::looks_at_once(const Slot& slot, const Job& job) const {
+  return is_busy() && job.spec.files_out.empty() && slot.cgroup->has_job_cpu_time();
+}
+
 void Loop::hand_over(Slot& slot, Job& job) {
   std::vector<UniqueFd> fds;
   Result<void> done = wire(slot, job, fds);
   if (done) {
     slot.cgroup->begin();
+    job.plan.header.look_at_once = looks_at_once(slot, job) ? 1 : 0;
     job.placed_ns = monotonic_ns();
     job.report.steps.placed = since(job.leased_ns, job.placed_ns);
     iovec parts[] = {{&job.plan.header, sizeof job.plan.header},

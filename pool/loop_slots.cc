@@ -29,6 +29,10 @@ constexpr std::int64_t kStartNs = 30'000'000'000;
 /// Slots being started by the launcher. The loop must never wait in a send to it: were both sockets
 /// full, each would wait for the other for ever (seen with 1,000 slots).
 constexpr std::uint32_t kStartsUnansweredMax = 16;
+/// Long beside a reset, short beside whatever looks at a pool from outside.
+constexpr std::int64_t kUnheardNs = 5'000'000;
+/// Each costs every turn a system call.
+constexpr std::size_t kUnheardMax = 8;
 
 /// What may be left in a slot that it gives back by itself: to reclaim it takes 3 ms of CPU time.
 std::uint64_t not_worth_reclaiming() {
@@ -268,6 +272,40 @@ void Loop::listen_to_slot(Slot& slot) {
   ring_->receive(*slot.received, slot.socket.get(), slot.inbox.prepare());
 }
 
+void Loop::listen_later(Slot& slot) {
+  // Another loop's jobs would not hear of it.
+  if (unheard_.size() >= kUnheardMax || common_.shares.size() > 1) return listen_to_slot(slot);
+  unheard_.push_back(slot.number);
+  if (unheard_due_ns_ == 0) unheard_due_ns_ = monotonic_ns() + kUnheardNs;
+}
+
+void Loop::hear_unheard(std::int64_t now_ns) {
+  std::vector<std::uint32_t> numbers;
+  numbers.swap(unheard_);
+  for (const std::uint32_t number : numbers) {
+    const auto found = slots_.find(number);
+    if (found == slots_.end() || found->second->state == SlotState::kDead) continue;
+    Slot& slot = *found->second;
+    const ssize_t got =
+        ::recvmsg(slot.socket.get(), slot.inbox.prepare(), MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got < 0 && errno == EAGAIN)
+      unheard_.push_back(number);
+    else
+      on_slot_message(slot, got < 0 ? -errno : static_cast<int>(got));
+  }
+  if (unheard_due_ns_ != 0 && unheard_due_ns_ <= now_ns) listen_to_unheard();
+  if (unheard_.empty()) unheard_due_ns_ = 0;
+}
+
+void Loop::listen_to_unheard() {
+  for (const std::uint32_t number : unheard_)
+    if (const auto found = slots_.find(number);
+        found != slots_.end() && found->second->state != SlotState::kDead)
+      listen_to_slot(*found->second);
+  unheard_.clear();
+  unheard_due_ns_ = 0;
+}
+
 void Loop::on_slot_message(Slot& slot, int result) {
   if (result == -ECANCELED) return;
   SlotMessage message = slot.inbox.take_slot_message(result);
@@ -285,7 +323,10 @@ void Loop::on_slot_message(Slot& slot, int result) {
                      .remedy = "the slot is replaced"});
     return;
   }
-  if (slot.state != SlotState::kDead) listen_to_slot(slot);
+  if (slot.state == SlotState::kResetting && std::holds_alternative<protocol::Ended>(message.body))
+    listen_later(slot);
+  else if (slot.state != SlotState::kDead)
+    listen_to_slot(slot);
 }
 
 void Loop::on_parked(Slot& slot, const protocol::Parked& parked, std::vector<UniqueFd> fds) {

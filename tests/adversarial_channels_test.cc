@@ -82,6 +82,18 @@ Attack by_host_root(Attack attack) {
   return attack;
 }
 Attack after(const Channel& it) { return channel(it, false, "", "found"); }
+Attack group(const std::string& name, const std::string& does, const std::string& which) {
+  return {.name = name,
+          .source = "own",
+          .does = does,
+          .answer = "ENODEV, and the next job sees none move",
+          .layer = "filter",
+          .job = payload("channel", {"look", which, word()}),
+          .gets = Prints(::testing::AllOf(StartsWith("none"), HasSubstr("ENODEV"))),
+          .control = without(kWithoutFilter, "filter",
+                             Prints(::testing::AllOf(StartsWith("found"), HasSubstr("left")))),
+          .play = one_after_the_other};
+}
 
 HATCHERY_ATTACKS(Channels) {
   constexpr std::uint32_t kIpc = kWithoutIpcNamespace;
@@ -127,6 +139,9 @@ HATCHERY_ATTACKS(Channels) {
              "time_wait", word(), "reset", kWithoutReset}),
       after({"FlowLabels", "own", "leaves an IPv6 flow label, which moves no counter", "label",
              word(), "reset", kWithoutReset}),
+      group("LeavesAGroup", "leaves an IPv4 multicast group as it ends, which moves counters later",
+            "group"),
+      group("LeavesAGroupOfIPv6", "the same in IPv6", "group6"),
       after({"ModeOfTheWorkDirectory", "G106",
              "leaves mode and attributes on /w itself for the next job", "directory", word(),
              "reset", kWithoutReset}),

@@ -457,5 +457,21 @@ TEST_F(PoolOutcomes, AReportHasEveryFigureAndStep) {
     EXPECT_GT(step.value_or(Nanoseconds(0)), Nanoseconds(0));
 }
 
+/// With others waiting, the zygote looks at what it left before its limit is lifted; on v1 that is
+/// the zygote's limit, too.
+TEST_F(PoolOutcomes, AJobThatLeavesFilesUpToItsMemoryLimitCostsNoSlot) {
+  profile().slots_max = 1;
+  const JobSpec fills =
+      shell("head -c 67108864 /dev/zero > /tmp/file; exit 0", {.memory_bytes = 16 * kMiB});
+  std::vector<std::future<Report>> reports;
+  for (int i = 0; i < 8; ++i) reports.push_back(pool().submit(fills).value());
+  for (std::future<Report>& future : reports) {
+    const Report report = future.get();
+    EXPECT_EQ(report.outcome, Outcome::kMemoryLimit) << describe(report);
+  }
+  EXPECT_EQ(run_shell("true").outcome, Outcome::kAccepted);
+  EXPECT_EQ(pool().stats().slots_replaced, 0U);
+}
+
 }  // namespace
 }  // namespace hatchery::testing

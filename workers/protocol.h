@@ -211,7 +211,9 @@ struct JobPlan {
   std::uint32_t rlimits = 0;
   std::uint32_t rlimits_count = 0;
   std::uint32_t controlling_terminal = 0;  ///< 1: descriptor 0 is made it (TIOCSCTTY).
-  std::uint32_t reserved = 0;
+  /// 1: at the job's end the zygote looks what it touched before it is asked for the reset. Else
+  /// whoever waits for the report has the CPUs first.
+  std::uint32_t look_at_once = 0;
 };
 static_assert(sizeof(JobPlan) == 56);
 
@@ -270,6 +272,7 @@ static_assert(sizeof(SetupFailed) == 12);
 /// tells what happened without a message. A job never has it.
 struct SharedPage {
   WorkerPhase phase;
+  std::uint32_t look_at_once;  ///< The job plan's.
   Failure failure;
   std::int64_t planned_ns;
   std::int64_t exec_ns;

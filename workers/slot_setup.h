@@ -67,9 +67,15 @@ protocol::Failure open_bind_sources(SlotSetup& setup) noexcept;
 /// Everything from private mounts to pivot_root and lo; `failure.step` is kNone when all is done.
 protocol::Failure build_slot(SlotSetup& setup) noexcept;
 
-/// Fresh tmpfs on /w, /tmp and /dev/shm; `first` when none is mounted there yet. One that nobody
-/// touched is fresh still and stays: an unmount costs an RCU grace period.
-protocol::Failure refresh_tmpfs(SlotSetup& setup, bool first) noexcept;
+/// The first of /dev/shm, /tmp and /w that somebody touched since it was mounted, kTmpfsCount when
+/// none. Once a job.
+int first_touched_tmpfs(SlotSetup& setup) noexcept;
+
+/// Fresh ones from `from` on; `first` when none is mounted there yet. One that nobody touched is
+/// fresh still and stays, unless it comes after one that somebody did: /proc/self/mountinfo has
+/// them in the order they were mounted in, and would tell which one the last job wrote to. An
+/// unmount costs an RCU grace period.
+protocol::Failure renew_tmpfs(SlotSetup& setup, int from, bool first) noexcept;
 
 /// lo up in the current network namespace.
 int bring_loopback_up() noexcept;

@@ -28,7 +28,7 @@ int mount_one_tmpfs(const SlotSetup& setup, const char* target, std::uint64_t by
   return ::mount("tmpfs", target, "tmpfs", MS_NOATIME | flags, text);
 }
 
-// The one that most jobs write to last: see refresh_tmpfs().
+// The one that most jobs write to last: see renew_tmpfs().
 constexpr const char* kTmpfsTargets[kTmpfsCount] = {"/dev/shm", "/tmp", "/w"};
 
 int mount_tmpfs(const SlotSetup& setup, int index) noexcept {
@@ -76,18 +76,17 @@ bool is_untouched(int index, TmpfsState& state) noexcept {
 
 }  // namespace
 
-protocol::Failure refresh_tmpfs(SlotSetup& setup, bool first) noexcept {
+int first_touched_tmpfs(SlotSetup& setup) noexcept {
+  int index = 0;
+  while (index < kTmpfsCount && is_untouched(index, setup.tmpfs[index])) ++index;
+  return index;
+}
+
+protocol::Failure renew_tmpfs(SlotSetup& setup, int from, bool first) noexcept {
   if (setup.injected(Step::kResetTmpfs)) return failed(Step::kResetTmpfs);
-  bool fresh = first;
-  for (int i = 0; i < kTmpfsCount; ++i) {
-    if (!first) {
-      // All from the first touched one on: /proc/self/mountinfo has them in the order they were
-      // mounted in, and would tell which one the last job wrote to.
-      fresh = fresh || !is_untouched(i, setup.tmpfs[i]);
-      if (!fresh) continue;
-      if (::umount2(kTmpfsTargets[i], MNT_DETACH) < 0) return failed(Step::kResetTmpfs, i);
-    }
-    if (mount_tmpfs(setup, i) < 0 || remember(i, setup.tmpfs[i]) < 0)
+  for (int i = from; i < kTmpfsCount; ++i) {
+    if ((!first && ::umount2(kTmpfsTargets[i], MNT_DETACH) < 0) || mount_tmpfs(setup, i) < 0 ||
+        remember(i, setup.tmpfs[i]) < 0)
       return failed(Step::kResetTmpfs, i);
   }
   return kDone;

@@ -91,10 +91,10 @@ constexpr std::array kOwnCalls{
     OwnCall{SYS_socket, {AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0}},
     OwnCall{SYS_ioctl, {std::nullopt, SIOCSIFFLAGS}}, OwnCall{SYS_clock_gettime, {CLOCK_MONOTONIC}},
     // A worker before it is parked.
-    OwnCall{SYS_prctl, {PR_SET_DUMPABLE, 0}}, OwnCall{SYS_prctl, {PR_SET_DUMPABLE, 1}},
-    OwnCall{SYS_prctl, {PR_SET_NO_NEW_PRIVS, 1, 0, 0}}, OwnCall{SYS_setsid},
-    OwnCall{SYS_rt_sigprocmask}, OwnCall{SYS_pidfd_open}, OwnCall{SYS_setresgid},
-    OwnCall{SYS_setresuid}, OwnCall{SYS_capset}, OwnCall{SYS_seccomp, {SECCOMP_SET_MODE_FILTER, 0}},
+    OwnCall{SYS_prctl, {PR_SET_DUMPABLE, 0}}, OwnCall{SYS_prctl, {PR_SET_NO_NEW_PRIVS, 1, 0, 0}},
+    OwnCall{SYS_setsid}, OwnCall{SYS_rt_sigprocmask}, OwnCall{SYS_pidfd_open},
+    OwnCall{SYS_setresgid}, OwnCall{SYS_setresuid}, OwnCall{SYS_capset},
+    OwnCall{SYS_seccomp, {SECCOMP_SET_MODE_FILTER, 0}},
     // And then; see kWorkerCalls, too.
     OwnCall{SYS_ioctl, {0, TIOCSCTTY, 0}},
     OwnCall{SYS_mmap, {0, std::nullopt, PROT_READ | PROT_WRITE, MAP_PRIVATE}},

@@ -94,13 +94,6 @@ void Worker::close_inherited() noexcept {
 }
 
 void Worker::join_own_view() const noexcept {
-  // A job is always the OOM killer's first choice. Its file belongs to the host's root as long as
-  // the process, like the zygote, is not dumpable (proc(5)); drop_privileges() makes it undumpable
-  // again.
-  check(Step::kWorkerDumpable, ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
-  if (!without(protocol::kWithoutOomScore))
-    check(Step::kWorkerOomScore,
-          raw::write_file(context_.proc_fd, "self/oom_score_adj", "1000", 4));
   // After the birth in its cgroup, so that this cgroup is the root the job sees
   // (cgroup_namespaces(7)).
   if (!without(protocol::kWithoutCgroupNamespace))
@@ -178,6 +171,7 @@ void Worker::receive_plan() noexcept {
   context_.page->phase = WorkerPhase::kPlanned;
   const int rule = plan_check::broken_rule(job_, static_cast<std::size_t>(size), received_count_);
   if (rule >= 0) fail(Step::kWorkerPlanBounds, EPROTO, rule);
+  context_.page->look_at_once = job_.look_at_once;
   if (job_.body_in_memfd == 0) {
     body_ = context_.body;
     return;

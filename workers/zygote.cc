@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <bit>
+#include <utility>
 
 #include "workers/raw.h"
 #include "workers/worker_entry.h"
@@ -67,6 +68,12 @@ class NetworkSnapshot {
   char text_[12 * 1024];
 };
 
+/// On pages of their own, which no worker has a copy of.
+struct alignas(4096) NetworkSnapshots {
+  NetworkSnapshot fresh;
+  NetworkSnapshot used;
+};
+
 class Zygote {
  public:
   explicit Zygote(ZygoteContext& context) noexcept : context_(context), setup_(context.setup) {}
@@ -83,10 +90,16 @@ class Zygote {
   Failure drop_bounding_set() const noexcept;
   Failure load_filter() const noexcept;
   Failure share_page() noexcept;
+  Failure open_oom_score() noexcept;
+  Failure look() noexcept;
   Failure reset(bool first) noexcept;
   Failure reset_network(bool first) noexcept;
-  long clone_worker() noexcept;
-  Ended reap(long worker) noexcept;
+  Failure clone_worker() noexcept;
+  bool set_oom_score(const char* text, std::size_t size) const noexcept {
+    return oom_score_fd_ < 0 ||
+           ::pwrite(oom_score_fd_, text, size, 0) == static_cast<ssize_t>(size);
+  }
+  Ended reap() noexcept;
   /// `plan_unread`: that of a job may come first.
   void await_reset_message(bool plan_unread) noexcept;
   bool own_network() const noexcept {
@@ -97,9 +110,16 @@ class Zygote {
   SlotSetup& setup_;
   WorkerContext worker_context_{};
   protocol::SharedPage* page_ = nullptr;
+  long worker_ = 0;
+  int oom_score_fd_ = -1;
+  char own_oom_score_[16] = {};
+  std::size_t own_oom_score_size_ = 0;
   // Members, not locals: the zygote's stack stays one page, and so does every worker's copy.
-  NetworkSnapshot fresh_network_;
-  NetworkSnapshot used_network_;
+  NetworkSnapshots networks_;
+  // What the last job touched, once looked_.
+  bool looked_ = true;
+  bool network_used_ = false;
+  int touched_tmpfs_ = 0;
   alignas(8) char body_[protocol::kInlinePlanBytes];
   alignas(8) char cpus_[1024];  ///< That it might run on before it went home.
 };
@@ -213,24 +233,47 @@ Failure Zygote::share_page() noexcept {
   return kDone;
 }
 
+Failure Zygote::open_oom_score() noexcept {
+  if (setup_.without(protocol::kWithoutOomScore)) return kDone;
+  // It belongs to the host's root as long as the process is not dumpable (proc(5)).
+  if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0) return failed(Step::kWorkerOomScore, 0);
+  const int fd = ::openat(setup_.proc_fd, "self/oom_score_adj", O_RDWR | O_CLOEXEC);
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || fd < 0) return failed(Step::kWorkerOomScore, 0);
+  oom_score_fd_ = raw::move_up(fd, protocol::kPrivateFdBase);
+  const ssize_t got = ::pread(oom_score_fd_, own_oom_score_, sizeof own_oom_score_, 0);
+  if (got <= 0) return failed(Step::kWorkerOomScore, 1);
+  own_oom_score_size_ = static_cast<std::size_t>(got);
+  return kDone;
+}
+
+Failure Zygote::look() noexcept {
+  if (std::exchange(looked_, true) || setup_.without(protocol::kWithoutReset)) return kDone;
+  touched_tmpfs_ = first_touched_tmpfs(setup_);
+  if (!own_network()) return kDone;
+  if (setup_.injected(Step::kSlotSnapshotNetwork) || networks_.fresh.take(networks_.used) < 0)
+    return failed(Step::kSlotSnapshotNetwork);
+  network_used_ = !networks_.used.equals(networks_.fresh);
+  return kDone;
+}
+
 Failure Zygote::reset_network(bool first) noexcept {
   if (!own_network()) return kDone;
-  if (setup_.injected(Step::kSlotSnapshotNetwork)) return failed(Step::kSlotSnapshotNetwork);
+  if (first && setup_.injected(Step::kSlotSnapshotNetwork))
+    return failed(Step::kSlotSnapshotNetwork);
   if (!first) {
-    if (fresh_network_.take(used_network_) < 0) return failed(Step::kSlotSnapshotNetwork);
-    if (used_network_.equals(fresh_network_)) return kDone;
+    if (!network_used_) return kDone;
     // The job used the network: sockets in TIME_WAIT and counters would tell of it. Half a
     // millisecond or more.
     if (setup_.injected(Step::kResetNetwork) || ::unshare(CLONE_NEWNET) < 0 ||
         bring_loopback_up() < 0)
       return failed(Step::kResetNetwork);
   }
-  if (fresh_network_.open_files() < 0) return failed(Step::kSlotSnapshotNetwork);
+  if (networks_.fresh.open_files() < 0) return failed(Step::kSlotSnapshotNetwork);
   // lo's own start-up (IPv6 address detection) may still be counting: taken until it stands still.
   for (int round = 0; round < 100; ++round) {
-    if (fresh_network_.take(fresh_network_) < 0 || fresh_network_.take(used_network_) < 0)
+    if (networks_.fresh.take(networks_.fresh) < 0 || networks_.fresh.take(networks_.used) < 0)
       return failed(Step::kSlotSnapshotNetwork);
-    if (used_network_.equals(fresh_network_)) return kDone;
+    if (networks_.used.equals(networks_.fresh)) return kDone;
   }
   errno = EBUSY;
   return failed(Step::kSlotSnapshotNetwork);
@@ -238,7 +281,7 @@ Failure Zygote::reset_network(bool first) noexcept {
 
 Failure Zygote::reset(bool first) noexcept {
   if (!first && setup_.without(protocol::kWithoutReset)) return kDone;
-  const Failure mounted = refresh_tmpfs(setup_, first);
+  const Failure mounted = renew_tmpfs(setup_, first ? 0 : touched_tmpfs_, first);
   if (mounted.step != Step::kNone) return mounted;
   // Process ids start over: 2 is the next worker's. Without it a job could count its predecessors.
   if (setup_.injected(Step::kResetPids) || setup_.last_pid_fd < 0 ||
@@ -247,9 +290,10 @@ Failure Zygote::reset(bool first) noexcept {
   return reset_network(first);
 }
 
-long Zygote::clone_worker() noexcept {
+Failure Zygote::clone_worker() noexcept {
   page_->phase = WorkerPhase::kBorn;
   page_->failure = {};
+  page_->look_at_once = 0;
   page_->planned_ns = 0;
   page_->exec_ns = 0;
   clone_args args{};
@@ -261,11 +305,20 @@ long Zygote::clone_worker() noexcept {
     args.cgroup = static_cast<__u64>(context_.job_cgroup_fd);
   }
   args.exit_signal = SIGCHLD;
-  if (setup_.injected(Step::kWorkerClone)) return -1;
-  return raw::clone3(args);
+  if (setup_.injected(Step::kWorkerClone)) return failed(Step::kWorkerClone);
+  // A job is always the OOM killer's first choice: it inherits that. To write it itself, a worker
+  // would need the kernel to make its own files in /proc.
+  if (setup_.injected(Step::kWorkerOomScore) || !set_oom_score("1000", 4))
+    return failed(Step::kWorkerOomScore);
+  const long worker = raw::clone3(args);
+  if (worker == 0) run_worker(worker_context_);
+  if (worker < 0) return failed(Step::kWorkerClone);
+  worker_ = worker;
+  return set_oom_score(own_oom_score_, own_oom_score_size_) ? kDone
+                                                            : failed(Step::kWorkerOomScore, 2);
 }
 
-Ended Zygote::reap(long worker) noexcept {
+Ended Zygote::reap() noexcept {
   Ended ended;
   // Whether there may be others of the job, and none was killed yet.
   bool look = false;
@@ -289,7 +342,9 @@ Ended Zygote::reap(long worker) noexcept {
     ended.major_faults += static_cast<std::uint64_t>(usage.ru_majflt);
     ended.voluntary_switches += static_cast<std::uint64_t>(usage.ru_nvcsw);
     ended.involuntary_switches += static_cast<std::uint64_t>(usage.ru_nivcsw);
-    if (reaped != worker) continue;
+    // It may have come near its memory limit, which on v1 the zygote has, too, until it is lifted.
+    if (WIFSIGNALED(status)) page_->look_at_once = 0;
+    if (reaped != worker_) continue;
     ended.exited_ns = raw::monotonic_ns();
     ended.wait_status = status;
     if (setup_.without(protocol::kWithoutKillAll)) break;
@@ -330,16 +385,20 @@ void Zygote::run() noexcept {
   require(set_rlimits());
   require(drop_bounding_set());
   require(share_page());
+  require(open_oom_score());
+  // Copied for no worker, and so not copied back when they are written. For speed alone.
+  ::madvise(&networks_, sizeof networks_, MADV_DONTFORK);
   require(load_filter());
+  std::int64_t look_ns = 0;
   for (bool first = true;; first = false) {
     const std::int64_t started_ns = raw::monotonic_ns();
+    require(look());
     require(reset(first));
-    worker_context_.reset_ns = first ? 0 : raw::monotonic_ns() - started_ns;
+    worker_context_.reset_ns = first ? 0 : look_ns + raw::monotonic_ns() - started_ns;
+    looked_ = false;
     worker_context_.first = first;
-    const long worker = clone_worker();
-    if (worker < 0) give_up(failed(Step::kWorkerClone));
-    if (worker == 0) run_worker(worker_context_);
-    const Ended ended = reap(worker);
+    require(clone_worker());
+    const Ended ended = reap();
     if (ended.phase == WorkerPhase::kHungUp) ::_exit(0);
     const bool parked = ended.phase == WorkerPhase::kParked;
     if (ended.phase == WorkerPhase::kBorn || parked) {
@@ -349,7 +408,13 @@ void Zygote::run() noexcept {
       if (!parked) give_up({Step::kWorkerClone, -1, ECHILD});
     }
     if (raw::send_message(context_.socket_fd, &ended, sizeof ended, nullptr, 0) < 0) ::_exit(0);
+    // Beside the pool's own work, so that what it asks for is there, mostly, without a sleep.
+    // Nothing is changed yet, and no memory taken worth the name: figures and files are still read.
+    const std::int64_t ended_ns = raw::monotonic_ns();
+    const Failure looked = page_->look_at_once != 0 ? look() : kDone;
+    look_ns = raw::monotonic_ns() - ended_ns;
     await_reset_message(parked);
+    require(looked);
   }
 }
 

@@ -215,6 +215,45 @@ static const char *label_look(void) {
   while (table && fgets(line, sizeof line, table)) ++lines;
   return lines > 1 ? "found" : "none";
 }
+/// A multicast group that its socket leaves as the job ends: reported some milliseconds later.
+static long group_leave(void) {
+  const struct ip_mreqn request = {.imr_multiaddr.s_addr = htonl(0xef010203), .imr_ifindex = 1};
+  struct group_req other = {.gr_interface = 1};
+  struct sockaddr_in *const address = (struct sockaddr_in *)&other.gr_group;
+  *address = (struct sockaddr_in){AF_INET, 0, {htonl(0xef010204)}, {0}};
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  return setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request) &
+         setsockopt(fd, IPPROTO_IP, MCAST_JOIN_GROUP, &other, sizeof other);
+}
+static long group6_leave(void) {
+  const struct in6_addr group = {.s6_addr = {0xff, 0x05, [14] = 0x12, [15] = 0x34}};
+  const struct ipv6_mreq request = {group, 1};
+  struct group_req other = {.gr_interface = 1};
+  struct sockaddr_in6 *const address = (struct sockaddr_in6 *)&other.gr_group;
+  *address = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_addr = group};
+  address->sin6_addr.s6_addr[15] = 0x35;
+  const int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+  return setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &request, sizeof request) &
+         setsockopt(fd, IPPROTO_IPV6, MCAST_JOIN_GROUP, &other, sizeof other);
+}
+static size_t counted(char *into, size_t size) {
+  size_t total = 0;
+  for (int i = 0; i < 2; ++i) {
+    const int fd = open(i ? "/proc/net/snmp6" : "/proc/net/snmp", O_RDONLY);
+    for (ssize_t got; (got = read(fd, into + total, size - total)) > 0;) total += (size_t)got;
+    close(fd);
+  }
+  return total;
+}
+static const char *counters_look(void) {
+  static char before[16384], now[16384];
+  const size_t size = counted(before, sizeof before);
+  for (int i = 0; i < 50; ++i) {
+    usleep(20000);
+    if (counted(now, sizeof now) != size || memcmp(before, now, size)) return "found";
+  }
+  return "none";
+}
 /// A socket that only its own queue holds: the kernel's collector of such cycles must find it.
 static long cycle_leave(void) {
   struct sockaddr_un address;
@@ -284,6 +323,8 @@ static const struct {
                  {"directory", directory_leave, directory_look, NULL, NULL},
                  {"numbers", numbers_leave, numbers_look, NULL, NULL},
                  {"label", label_leave, label_look, NULL, NULL},
+                 {"group", group_leave, counters_look, NULL, NULL},
+                 {"group6", group6_leave, counters_look, NULL, NULL},
                  {"cycle", cycle_leave, cycle_look, NULL, NULL},
                  {"daemon", daemon_leave, daemon_look, NULL, NULL}};
 
