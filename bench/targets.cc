@@ -69,7 +69,7 @@ std::vector<Target> targets_of(const Results& results, unsigned cpus) {
       {"throughput of /bin/true, all cores busy, by posix_spawn's", 0.85, false, "x",
        ratio_of(busy_pool, "jobs_per_s"), ratio_of(busy_floor, "jobs_per_s")},
       {"CPU time of a job, all cores busy, by posix_spawn's", 1.2, true, "x",
-       ratio_of(busy_pool, "cpu_us"), ratio_of(busy_floor, "cpu_us")},
+       ratio_of(busy_pool, "machine_cpu_us"), ratio_of(busy_floor, "machine_cpu_us")},
       {"throughput of /bin/true, by bubblewrap's", 8, false, "x",
        quotient(rate(kProgram, "pool"), rate(kProgram, "bubblewrap")),
        quotient(rate(kProgram, kAccountedServer), rate(kProgram, "bubblewrap"))},

@@ -90,8 +90,8 @@ Attack group(const std::string& name, const std::string& does, const std::string
           .layer = "filter",
           .job = payload("channel", {"look", which, word()}),
           .gets = Prints(::testing::AllOf(StartsWith("none"), HasSubstr("ENODEV"))),
-          .control = without(kWithoutFilter, "filter",
-                             Prints(::testing::AllOf(StartsWith("found"), HasSubstr("left")))),
+          // Not always "found": on a slow host the report comes before the reset has looked.
+          .control = without(kWithoutFilter, "filter", Prints(HasSubstr("left"))),
           .play = one_after_the_other};
 }
 
