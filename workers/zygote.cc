@@ -250,16 +250,14 @@ Failure Zygote::look() noexcept {
   if (std::exchange(looked_, true) || setup_.without(protocol::kWithoutReset)) return kDone;
   touched_tmpfs_ = first_touched_tmpfs(setup_);
   if (!own_network()) return kDone;
-  if (setup_.injected(Step::kSlotSnapshotNetwork) || networks_.fresh.take(networks_.used) < 0)
-    return failed(Step::kSlotSnapshotNetwork);
+  if (networks_.fresh.take(networks_.used) < 0) return failed(Step::kSlotSnapshotNetwork);
   network_used_ = !networks_.used.equals(networks_.fresh);
   return kDone;
 }
 
 Failure Zygote::reset_network(bool first) noexcept {
   if (!own_network()) return kDone;
-  if (first && setup_.injected(Step::kSlotSnapshotNetwork))
-    return failed(Step::kSlotSnapshotNetwork);
+  if (setup_.injected(Step::kSlotSnapshotNetwork)) return failed(Step::kSlotSnapshotNetwork);
   if (!first) {
     if (!network_used_) return kDone;
     // The job used the network: sockets in TIME_WAIT and counters would tell of it. Half a
