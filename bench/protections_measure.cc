@@ -40,6 +40,7 @@ std::vector<Variant> variants() {
       without("no seccomp filter", p::kWithoutFilter),
       without("no network namespace", p::kWithoutNetworkNamespace),
       without("no ipc namespace", p::kWithoutIpcNamespace),
+      without("an ipc namespace a job", p::kWithoutIpcLook),
       without("no uts namespace", p::kWithoutUtsNamespace),
       without("no cgroup namespace", p::kWithoutCgroupNamespace),
       {.name = "no time namespace",

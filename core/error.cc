@@ -65,6 +65,7 @@ const char* find_step_name(Step step) noexcept {
     case Step::kResetTmpfs: return "reset: mount fresh tmpfs";
     case Step::kResetPids: return "reset: restart process ids";
     case Step::kResetNetwork: return "reset: fresh network namespace";
+    case Step::kResetIpc: return "reset: fresh ipc namespace";
     case Step::kWorkerClone: return "worker: clone";
     case Step::kWorkerOomScore: return "worker: set OOM score";
     case Step::kWorkerCgroupNamespace: return "worker: unshare cgroup namespace";

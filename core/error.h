@@ -69,6 +69,7 @@ enum class Step : std::uint16_t {
   kResetTmpfs = 100,
   kResetPids,
   kResetNetwork,
+  kResetIpc,
   // Worker: done after the zygote's clone3, in this order.
   kWorkerClone = 120,
   kWorkerOomScore,

@@ -16,7 +16,7 @@ std::vector<Step> all_steps() {
   const std::pair<Step, Step> groups[] = {{Step::kNone, Step::kQueueJob},
                                           {Step::kCreateRing, Step::kSelinuxLabel},
                                           {Step::kSlotJoinCgroup, Step::kSlotOpenDirectory},
-                                          {Step::kResetTmpfs, Step::kResetNetwork},
+                                          {Step::kResetTmpfs, Step::kResetIpc},
                                           {Step::kWorkerClone, Step::kWorkerExec},
                                           {Step::kOpenInput, Step::kOpenOutput},
                                           {Step::kReadFile, Step::kCompileSubmission},

@@ -167,6 +167,11 @@ std::string missing_tmpfs_xattr() {
   return std::string("tmpfs takes no user attributes: ") + std::strerror(errno);
 }
 
+std::string missing_ipc_next_id() {
+  const char* path = "/proc/sys/kernel/sem_next_id";
+  return ::access(path, F_OK) == 0 ? "" : std::string(path) + " is not there";
+}
+
 /// Of control groups: those of v2 have it. With psi=0 the files are there and can't be opened.
 std::string missing_psi() {
   const Result<CgroupHost> host = CgroupHost::find();
@@ -183,6 +188,7 @@ std::string missing_feature(const std::string& feature) {
   if (feature == "ia32") return missing_ia32();
   if (feature == "swap") return missing_swap();
   if (feature == "core_pattern") return missing_sysctl("/proc/sys/kernel/core_pattern");
+  if (feature == "ipc_next_id") return missing_ipc_next_id();
   if (feature == "cgroup_v1") return missing_v1();
   if (feature == "cgroup_v2") return missing_v2();
   if (feature == "psi") return missing_psi();

@@ -84,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Step::kSlotPivotRoot, Step::kSlotRootReadOnly, Step::kSlotSetHostname,
                       Step::kSlotLoopbackUp, Step::kSlotForbidUserNamespaces,
                       Step::kSlotSnapshotNetwork, Step::kSlotSharePage, Step::kSlotFilter,
-                      Step::kSlotOwnInodes, Step::kResetTmpfs, Step::kResetPids,
+                      Step::kSlotOwnInodes, Step::kResetTmpfs, Step::kResetPids, Step::kResetIpc,
                       Step::kSlotOpenDirectory, Step::kWorkerClone, Step::kWorkerOomScore,
                       Step::kWorkerCgroupNamespace, Step::kWorkerSession, Step::kWorkerDescriptors,
                       Step::kWorkerSignals, Step::kWorkerDropBounding, Step::kWorkerIds,

@@ -119,6 +119,35 @@ TEST_F(PoolIsolation, SharedMemoryOfTheHostIsInvisible) {
   ::shmctl(segment, IPC_RMID, nullptr);
 }
 
+TEST_F(PoolIsolation, AnIpcNamespaceServesTheNextJobUnlessOneMadeSomethingInIt) {
+  HATCHERY_REQUIRE_FEATURE("ipc_next_id");
+  profile().slots_max = 1;
+  profile().binds.push_back({.source = HATCHERY_PAYLOADS, .target = "/payloads"});
+  const std::string look = "readlink /proc/self/ns/ipc; tail -qn +2 /proc/sysvipc/*";
+  std::string before = output_of(run_shell(look));
+  EXPECT_EQ(output_of(run_shell(look)), before);
+  // What is gone again has moved the numbers of those to come.
+  for (const char* make :
+       {"ipcmk -S 1", "ipcmk -M 1", "ipcmk -Q", "ipcrm -s $(ipcmk -S 1 | tr -dc 0-9)",
+        "ipcrm -m $(ipcmk -M 1 | tr -dc 0-9)", "ipcrm -q $(ipcmk -Q | tr -dc 0-9)",
+        "/payloads/hoard queue left", "/payloads/hoard queue gone"}) {
+    EXPECT_EQ(run_shell(make).outcome, Outcome::kAccepted) << make;
+    const std::string after = output_of(run_shell(look));
+    EXPECT_NE(after, before) << make;
+    EXPECT_EQ(std::count(after.begin(), after.end(), '\n'), 1) << after;
+    before = after;
+  }
+}
+
+TEST_F(PoolIsolation, AJobHasAnIpcNamespaceOfItsOwnWhereTheSlotsIsNotLookedAt) {
+  profile().slots_max = 1;
+  config.testing_without = protocol::kWithoutIpcLook;
+  const std::string script = "ipcmk -Q; cat /proc/sysvipc/msg | wc -l";
+  const std::string first = output_of(run_shell(script));
+  EXPECT_EQ(first, "Message queue id: 0\n2\n");
+  EXPECT_EQ(output_of(run_shell(script)), first);
+}
+
 TEST_F(PoolIsolation, AJobSeesOnlyItsOwnProcesses) {
   const std::string script = "set -- /proc/[0-9]*; echo $# $$";
   // Without hidepid the zygote, which is PID 1, too.

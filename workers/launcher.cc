@@ -151,8 +151,7 @@ Failure Launch::clone_zygote() noexcept {
   clone_args args{};
   args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_PIDFD;
   if (!setup.without(protocol::kWithoutPidNamespace)) args.flags |= CLONE_NEWPID;
-  // No IPC namespace, with the filesystem of message queues that the kernel mounts for each: the
-  // zygote uses none, and every worker is born in its own.
+  // No IPC namespace: the zygote makes it, as it does after each job that used it.
   if (!setup.without(protocol::kWithoutUtsNamespace)) args.flags |= CLONE_NEWUTS;
   if (plan.network_host == 0 && !setup.without(protocol::kWithoutNetworkNamespace))
     args.flags |= CLONE_NEWNET;

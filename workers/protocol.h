@@ -307,6 +307,8 @@ enum Protection : std::uint32_t {
   kWithoutOwnCounts = 1U << 24,
   kWithoutReadOnlyProc = 1U << 25,
   kWithoutSwapLimit = 1U << 26,  // In the pool.
+  kWithoutIpcLook =
+      1U << 27,  // No protection: an ipc namespace for each job, as if none could tell.
 };
 
 static_assert(std::is_trivially_copyable_v<SlotPlan> && std::is_trivially_copyable_v<JobPlan> &&

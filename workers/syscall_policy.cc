@@ -88,6 +88,7 @@ constexpr std::array kOwnCalls{
     OwnCall{SYS_mount}, OwnCall{SYS_umount2}, OwnCall{SYS_listxattr}, OwnCall{SYS_newfstatat},
     OwnCall{SYS_fstat}, OwnCall{SYS_statx}, OwnCall{SYS_pread64}, OwnCall{SYS_pwrite64},
     OwnCall{SYS_unshare}, OwnCall{SYS_clone3}, OwnCall{SYS_wait4}, OwnCall{SYS_kill},
+    OwnCall{SYS_fsopen}, OwnCall{SYS_fsconfig}, OwnCall{SYS_fsmount}, OwnCall{SYS_utimensat},
     OwnCall{SYS_socket, {AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0}},
     OwnCall{SYS_ioctl, {std::nullopt, SIOCSIFFLAGS}}, OwnCall{SYS_clock_gettime, {CLOCK_MONOTONIC}},
     // A worker before it is parked.

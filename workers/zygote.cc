@@ -11,6 +11,7 @@
 
 #include "workers/raw.h"
 #include "workers/worker_entry.h"
+#include "workers/zygote_ipc.h"
 
 namespace hatchery {
 namespace {
@@ -94,6 +95,7 @@ class Zygote {
   Failure look() noexcept;
   Failure reset(bool first) noexcept;
   Failure reset_network(bool first) noexcept;
+  Failure reset_ipc(bool first) noexcept;
   Failure clone_worker() noexcept;
   bool set_oom_score(const char* text, std::size_t size) const noexcept {
     return oom_score_fd_ < 0 ||
@@ -105,6 +107,7 @@ class Zygote {
   bool own_network() const noexcept {
     return setup_.plan->network_host == 0 && !setup_.without(protocol::kWithoutNetworkNamespace);
   }
+  bool own_ipc() const noexcept { return !setup_.without(protocol::kWithoutIpcNamespace); }
 
   ZygoteContext& context_;
   SlotSetup& setup_;
@@ -116,9 +119,11 @@ class Zygote {
   std::size_t own_oom_score_size_ = 0;
   // Members, not locals: the zygote's stack stays one page, and so does every worker's copy.
   NetworkSnapshots networks_;
+  IpcNamespace ipc_;
   // What the last job touched, once looked_.
   bool looked_ = true;
   bool network_used_ = false;
+  bool ipc_used_ = false;
   int touched_tmpfs_ = 0;
   alignas(8) char body_[protocol::kInlinePlanBytes];
   alignas(8) char cpus_[1024];  ///< That it might run on before it went home.
@@ -249,6 +254,7 @@ Failure Zygote::open_oom_score() noexcept {
 Failure Zygote::look() noexcept {
   if (std::exchange(looked_, true) || setup_.without(protocol::kWithoutReset)) return kDone;
   touched_tmpfs_ = first_touched_tmpfs(setup_);
+  ipc_used_ = ipc_.can_tell() && !ipc_.is_untouched();
   if (!own_network()) return kDone;
   if (networks_.fresh.take(networks_.used) < 0) return failed(Step::kSlotSnapshotNetwork);
   network_used_ = !networks_.used.equals(networks_.fresh);
@@ -277,6 +283,14 @@ Failure Zygote::reset_network(bool first) noexcept {
   return failed(Step::kSlotSnapshotNetwork);
 }
 
+Failure Zygote::reset_ipc(bool first) noexcept {
+  if (!own_ipc() || (!first && !ipc_used_)) return kDone;
+  if (setup_.injected(Step::kResetIpc) ||
+      ipc_.renew(setup_.proc_fd, !setup_.without(protocol::kWithoutIpcLook)) < 0)
+    return failed(Step::kResetIpc);
+  return kDone;
+}
+
 Failure Zygote::reset(bool first) noexcept {
   if (!first && setup_.without(protocol::kWithoutReset)) return kDone;
   const Failure mounted = renew_tmpfs(setup_, first ? 0 : touched_tmpfs_, first);
@@ -285,7 +299,8 @@ Failure Zygote::reset(bool first) noexcept {
   if (setup_.injected(Step::kResetPids) || setup_.last_pid_fd < 0 ||
       ::pwrite(setup_.last_pid_fd, "1", 1, 0) != 1)
     return failed(Step::kResetPids);
-  return reset_network(first);
+  const Failure ipc = reset_ipc(first);
+  return ipc.step != Step::kNone ? ipc : reset_network(first);
 }
 
 Failure Zygote::clone_worker() noexcept {
@@ -296,8 +311,8 @@ Failure Zygote::clone_worker() noexcept {
   page_->exec_ns = 0;
   clone_args args{};
   args.flags = CLONE_CLEAR_SIGHAND;
-  // Whatever IPC objects a job leaves die with its own namespace.
-  if (!setup_.without(protocol::kWithoutIpcNamespace)) args.flags |= CLONE_NEWIPC;
+  // Whatever IPC objects a job leaves die with its own namespace, where the slot's would not tell.
+  if (own_ipc() && !ipc_.can_tell()) args.flags |= CLONE_NEWIPC;
   if (context_.job_cgroup_fd >= 0) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<__u64>(context_.job_cgroup_fd);

@@ -73,6 +73,17 @@ static const char *mq_look(void) {
 }
 static void mq_clean(void) { mq_unlink(queue_name()); }
 
+/// What is made and gone again moves the numbers of those to come.
+static long ids_gone(void) {
+  const int sem = semget(IPC_PRIVATE, 1, 0600), shm = shmget(IPC_PRIVATE, 1, 0600);
+  const int msg = msgget(IPC_PRIVATE, 0600);
+  semctl(sem, 0, IPC_RMID);
+  shmctl(shm, IPC_RMID, NULL);
+  msgctl(msg, IPC_RMID, NULL);
+  return sem | shm | msg;
+}
+static const char *ids_look(void) { return ids_gone() == 0 ? "none" : "found"; }
+
 static socklen_t abstract(struct sockaddr_un *address) {
   memset(address, 0, sizeof *address);
   address->sun_family = AF_UNIX;
@@ -311,6 +322,7 @@ static const struct {
                  {"sem", sem_leave, sem_look, NULL, sem_clean},
                  {"msg", msg_leave, msg_look, NULL, msg_clean},
                  {"mq", mq_leave, mq_look, NULL, mq_clean},
+                 {"ids", ids_gone, ids_look, NULL, NULL},
                  {"unix", unix_leave, unix_look, NULL, NULL},
                  {"tcp", tcp_leave, tcp_look, NULL, NULL},
                  {"udp", udp_leave, udp_look, NULL, NULL},

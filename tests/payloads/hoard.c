@@ -224,6 +224,11 @@ static int ipc(const char *what) {
   return 0;
 }
 
+static int queue(const char *what) {
+  say("mq", mq_open("/queue", O_CREAT | O_RDWR, 0600, NULL));
+  return strcmp(what, "gone") ? 0 : mq_unlink("/queue");
+}
+
 static int refused(const char *what) {
   errno = 0;
   // No length, no such address: whoever may ask gets EINVAL, and ENOMEM.
@@ -255,6 +260,7 @@ int main(int argc, char **argv) {
   const long much = atol(detail);
   if (!strcmp(kind, "ask")) return refused(detail);
   if (!strcmp(kind, "ipc")) return ipc(detail);
+  if (!strcmp(kind, "queue")) return queue(detail);
   if (!strcmp(kind, "private")) anonymous(much, MAP_PRIVATE);
   if (!strcmp(kind, "shared")) anonymous(much, MAP_SHARED);
   if (!strcmp(kind, "array")) touch(big_array, much * MIB);
