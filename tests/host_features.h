@@ -13,9 +13,10 @@ inline constexpr const char* kFreezerV1 = "/sys/fs/cgroup/freezer";
 /// Why the host lacks the feature, or "" when it has it. A feature that nobody knows fails the
 /// program. Names: userns, seccomp, io_uring, cgroup_memory, cgroup_pids, cgroup_cpu,
 /// cgroup_v1, cgroup_v2 (it has the memory controller), cgroup_cpuset, cgroup_kill, freezer_v1,
-/// job_group_kept, ipc_next_id, tmpfs_xattr, two_cpus, selinux_off, timens, clone3, openat2, root (may be a user
-/// namespace's), host_root, ia32 (int $0x80 works), gcc, gxx, python3, java, javac, bash, perl, go,
-/// rustc, node, fpc, chromium (with its driver), and requests, websockets and selenium of Python.
+/// job_group_kept, ipc_next_id, tmpfs_xattr, two_cpus, selinux_off, timens, clone3, openat2, root
+/// (may be a user namespace's), host_root, ia32 (int $0x80 works), gcc, gxx, python3, java, javac,
+/// bash, perl, go, rustc, node, fpc, chromium (with its driver), and requests, websockets and
+/// selenium of Python.
 std::string missing_feature(const std::string& feature);
 
 /// True when HATCHERY_REQUIRE (a list with commas) names it: then its absence is a failure.
