@@ -119,9 +119,10 @@ inline int prepare_body(const protocol::JobPlan& job, char* body, std::size_t fd
       !is_inside(job.fds, job.fds_count, sizeof(protocol::FdEntry), size) ||
       !is_inside(job.rlimits, job.rlimits_count, sizeof(protocol::Rlimit), size))
     return 6;
-  std::memcpy(entries, body + job.fds, job.fds_count * sizeof entries[0]);
-  for (std::uint32_t i = 0; i < job.fds_count; ++i)
+  for (std::uint32_t i = 0; i < job.fds_count; ++i) {
+    std::memcpy(&entries[i], body + job.fds + i * sizeof entries[0], sizeof entries[0]);
     if (!is_sound(entries[i], fds_count)) return 7;
+  }
   // Two tables in one place would be relocated twice: the second time an entry is a pointer, which
   // is no offset.
   for (const std::uint32_t table : {job.argv, job.envp, job.paths})

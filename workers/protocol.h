@@ -268,9 +268,14 @@ struct SetupFailed {
 };
 static_assert(sizeof(SetupFailed) == 12);
 
-/// One page shared by a zygote and its workers up to their exec (which unmaps it): how the worker
-/// tells what happened without a message. A job never has it.
+/// One page shared by a zygote and its workers up to their exec (which unmaps it): how each tells
+/// the other what changes from job to job without a message, and without a page to be copied. A job
+/// never has it.
 struct SharedPage {
+  // The zygote's, before the worker's birth.
+  std::int64_t reset_ns;
+  std::uint32_t first;  ///< 1: of its slot; it sends the pool the slot's root.
+  // The worker's.
   WorkerPhase phase;
   std::uint32_t look_at_once;  ///< The job plan's.
   Failure failure;

@@ -20,15 +20,72 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "workers/protocol.h"
 
 namespace hatchery::raw {
 
+template <typename T>
+long in_register(T value) noexcept {
+  if constexpr (std::is_pointer_v<T>)
+    return reinterpret_cast<long>(value);
+  else
+    return static_cast<long>(value);
+}
+inline long in_register(std::nullptr_t) noexcept { return 0; }
+
+/// syscall(2), in place, and with −errno for an error: a worker faults in each 64 KiB of code that
+/// it calls, and what the C library has is spread over half a megabyte.
+template <typename... Args>
+inline long direct(long number, Args... args) noexcept {
+#ifdef __x86_64__
+  static_assert(sizeof...(args) <= 6);
+  const long all[6] = {in_register(args)...};
+  register long fourth __asm__("r10") = all[3];
+  register long fifth __asm__("r8") = all[4];
+  register long sixth __asm__("r9") = all[5];
+  long result = number;
+  __asm__ volatile("syscall"
+                   : "+a"(result)
+                   : "D"(all[0]), "S"(all[1]), "d"(all[2]), "r"(fourth), "r"(fifth), "r"(sixth)
+                   : "rcx", "r11", "memory");
+  return result;
+#else
+  const long result = ::syscall(number, in_register(args)...);
+  return result < 0 ? -errno : result;
+#endif
+}
+
+/// The same with −1 and errno, which is on a page that zygote and worker share until one writes.
+template <typename... Args>
+inline long call(long number, Args... args) noexcept {
+  const long result = direct(number, args...);
+  if (result >= 0 || result < -4095) [[likely]]
+    return result;
+  errno = static_cast<int>(-result);
+  return -1;
+}
+
+[[noreturn]] inline void exit(int status) noexcept {
+  for (;;) call(SYS_exit_group, status);
+}
+
+inline std::int64_t in_ns(const timespec& time) noexcept {
+  return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
+}
+
 inline std::int64_t monotonic_ns() noexcept {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+  return in_ns(now);
+}
+
+/// The same without the vDSO: a new process faults in its code and its data.
+inline std::int64_t monotonic_ns_by_call() noexcept {
+  timespec now{};
+  call(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+  return in_ns(now);
 }
 
 /// What errno says of `step`.
@@ -36,12 +93,12 @@ inline protocol::Failure failed(Step step, int index = -1) noexcept {
   return {step, static_cast<std::int16_t>(index), errno};
 }
 
-inline long clone3(clone_args& args) noexcept { return ::syscall(SYS_clone3, &args, sizeof args); }
+inline long clone3(clone_args& args) noexcept { return call(SYS_clone3, &args, sizeof args); }
 
 /// `flags`: SECCOMP_FILTER_FLAG_NEW_LISTENER returns the listener.
 inline long load_filter(const sock_filter* filter, std::uint32_t count, unsigned flags) noexcept {
   const sock_fprog program{static_cast<unsigned short>(count), const_cast<sock_filter*>(filter)};
-  return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+  return call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 }
 
 /// Whether the kernel knows what a filter can answer, SECCOMP_RET_*.
@@ -67,11 +124,24 @@ inline int open_in_root(int root_fd, const char* path, std::uint64_t flags) noex
 
 /// The same under the lowest free number from `base` on; `fd` is closed, whatever comes of it.
 inline int move_up(int fd, int base) noexcept {
-  const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, base);
+  const long moved = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base);
+  if (moved >= 0) {
+    call(SYS_close, fd);
+    return static_cast<int>(moved);
+  }
   const int saved_errno = errno;
-  ::close(fd);
+  call(SYS_close, fd);
   errno = saved_errno;
-  return moved;
+  return -1;
+}
+
+/// dup2(2), which not every architecture has.
+inline int dup2(int from, int to) noexcept {
+#ifdef SYS_dup2
+  return static_cast<int>(call(SYS_dup2, from, to));
+#else
+  return from == to ? to : static_cast<int>(call(SYS_dup3, from, to, 0));
+#endif
 }
 
 /// Writes a whole short text to a path below `dir_fd`.
@@ -99,11 +169,12 @@ inline ssize_t send_parts(int socket_fd, iovec* parts, std::size_t parts_count, 
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof(int) * fds_count);
-    std::memcpy(CMSG_DATA(header), fds, sizeof(int) * fds_count);
+    for (std::size_t i = 0; i < fds_count; ++i)
+      std::memcpy(CMSG_DATA(header) + i * sizeof(int), fds + i, sizeof(int));
   }
   ssize_t sent = 0;
   do {
-    sent = ::sendmsg(socket_fd, &message, MSG_NOSIGNAL);
+    sent = call(SYS_sendmsg, socket_fd, &message, MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
   return sent;
 }
@@ -128,14 +199,15 @@ inline ssize_t receive_message(int socket_fd, iovec* parts, std::size_t parts_co
   *fds_count = 0;
   ssize_t size = 0;
   do {
-    size = ::recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
+    size = call(SYS_recvmsg, socket_fd, &message, MSG_CMSG_CLOEXEC);
   } while (size < 0 && errno == EINTR);
   if (size < 0) return size;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    std::memcpy(fds, CMSG_DATA(header), count * sizeof(int));
+    for (std::size_t i = 0; i < count; ++i)
+      std::memcpy(fds + i, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
     *fds_count = count;
   }
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {

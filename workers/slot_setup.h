@@ -20,6 +20,7 @@ struct TmpfsState {
   ino_t next_inode = 0;
 };
 inline constexpr int kTmpfsCount = 3;
+using TmpfsStates = TmpfsState[kTmpfsCount];
 
 /// The slot plan as mapped, the faults to inject, and the detached mounts that the launcher opened.
 struct SlotSetup {
@@ -36,8 +37,6 @@ struct SlotSetup {
   /// What is shown in place of masked files, and of directories; −1 until one is masked.
   int cover_fds[2] = {-1, -1};
   int proc_fd = -1;  ///< Of a writable /proc that has no path, for zygote and worker.
-  /// What each tmpfs looked like when it was mounted.
-  TmpfsState tmpfs[kTmpfsCount];
   /// SELinux context of the job's files, "" for none.
   char file_context[protocol::kLabelBytes] = {};
 
@@ -67,15 +66,16 @@ protocol::Failure open_bind_sources(SlotSetup& setup) noexcept;
 /// Everything from private mounts to pivot_root and lo; `failure.step` is kNone when all is done.
 protocol::Failure build_slot(SlotSetup& setup) noexcept;
 
-/// The first of /dev/shm, /tmp and /w that somebody touched since it was mounted, kTmpfsCount when
-/// none. Once a job.
-int first_touched_tmpfs(SlotSetup& setup) noexcept;
+/// The first of /dev/shm, /tmp and /w that somebody touched since `states`, kTmpfsCount when none.
+/// Once a job.
+int first_touched_tmpfs(TmpfsStates& states) noexcept;
 
 /// Fresh ones from `from` on; `first` when none is mounted there yet. One that nobody touched is
 /// fresh still and stays, unless it comes after one that somebody did: /proc/self/mountinfo has
 /// them in the order they were mounted in, and would tell which one the last job wrote to. An
-/// unmount costs an RCU grace period.
-protocol::Failure renew_tmpfs(SlotSetup& setup, int from, bool first) noexcept;
+/// unmount costs an RCU grace period. `states` is what they look like then.
+protocol::Failure renew_tmpfs(const SlotSetup& setup, TmpfsStates& states, int from,
+                              bool first) noexcept;
 
 /// lo up in the current network namespace.
 int bring_loopback_up() noexcept;

@@ -76,17 +76,18 @@ bool is_untouched(int index, TmpfsState& state) noexcept {
 
 }  // namespace
 
-int first_touched_tmpfs(SlotSetup& setup) noexcept {
+int first_touched_tmpfs(TmpfsStates& states) noexcept {
   int index = 0;
-  while (index < kTmpfsCount && is_untouched(index, setup.tmpfs[index])) ++index;
+  while (index < kTmpfsCount && is_untouched(index, states[index])) ++index;
   return index;
 }
 
-protocol::Failure renew_tmpfs(SlotSetup& setup, int from, bool first) noexcept {
+protocol::Failure renew_tmpfs(const SlotSetup& setup, TmpfsStates& states, int from,
+                              bool first) noexcept {
   if (setup.injected(Step::kResetTmpfs)) return failed(Step::kResetTmpfs);
   for (int i = from; i < kTmpfsCount; ++i) {
     if ((!first && ::umount2(kTmpfsTargets[i], MNT_DETACH) < 0) || mount_tmpfs(setup, i) < 0 ||
-        remember(i, setup.tmpfs[i]) < 0)
+        remember(i, states[i]) < 0)
       return failed(Step::kResetTmpfs, i);
   }
   return kDone;

@@ -11,9 +11,14 @@
 
 namespace hatchery {
 
-/// What the worker walks; all of it made by the zygote before the clone, which stays its owner.
+/// What the worker walks; all of it made by the zygote before its first clone, which stays its
+/// owner, and the same for all workers: a page that the zygote writes between two is copied.
 struct WorkerContext {
-  const protocol::SlotPlan* plan = nullptr;
+  // Of the slot's plan, whose pages a worker would have to fault in.
+  std::uint32_t without = 0;
+  std::uint32_t filter_count = 0;  ///< 0: the zygote's is all.
+  bool filter_listener = false;
+  bool filter_late = false;
   const sock_filter* filter = nullptr;
   protocol::SharedPage* page = nullptr;
   /// Fault injection, 0 in production.
@@ -25,8 +30,8 @@ struct WorkerContext {
   bool labelled = false;  ///< Jobs come with an SELinux label.
   /// kInlinePlanBytes, zeroed; the plan is relocated in place.
   char* body = nullptr;
-  std::int64_t reset_ns = 0;
-  bool first = true;  ///< Of its slot: it sends the pool the slot's root.
+  /// Here, since every worker has this page: it would have to fault in that of a constant.
+  char null_device[10] = "/dev/null";
   /// The job's CPUs, as sched_setaffinity(2) takes them; 0 bytes: those that the worker has.
   const char* cpus = nullptr;
   std::size_t cpus_size = 0;

@@ -4,9 +4,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/rseq.h>
 #include <sys/wait.h>
 
 #include <bit>
+#include <iterator>
 #include <utility>
 
 #include "workers/raw.h"
@@ -69,10 +71,19 @@ class NetworkSnapshot {
   char text_[12 * 1024];
 };
 
-/// On pages of their own, which no worker has a copy of.
-struct alignas(4096) NetworkSnapshots {
-  NetworkSnapshot fresh;
-  NetworkSnapshot used;
+/// What changes from job to job and is the zygote's alone: on pages of their own, which no worker
+/// has a copy of. Else each would be copied back when it is written next.
+struct alignas(4096) OwnPages {
+  NetworkSnapshot fresh_network;
+  NetworkSnapshot used_network;
+  IpcNamespace ipc;
+  TmpfsStates tmpfs;
+  long worker = 0;
+  // What the last job touched, once looked.
+  bool looked = true;
+  bool network_used = false;
+  bool ipc_used = false;
+  int touched_tmpfs = 0;
 };
 
 class Zygote {
@@ -113,18 +124,12 @@ class Zygote {
   SlotSetup& setup_;
   WorkerContext worker_context_{};
   protocol::SharedPage* page_ = nullptr;
-  long worker_ = 0;
+  sock_filter worker_filter_[64];
   int oom_score_fd_ = -1;
   char own_oom_score_[16] = {};
   std::size_t own_oom_score_size_ = 0;
   // Members, not locals: the zygote's stack stays one page, and so does every worker's copy.
-  NetworkSnapshots networks_;
-  IpcNamespace ipc_;
-  // What the last job touched, once looked_.
-  bool looked_ = true;
-  bool network_used_ = false;
-  bool ipc_used_ = false;
-  int touched_tmpfs_ = 0;
+  OwnPages own_;
   alignas(8) char body_[protocol::kInlinePlanBytes];
   alignas(8) char cpus_[1024];  ///< That it might run on before it went home.
 };
@@ -151,6 +156,16 @@ Failure Zygote::become_root() const noexcept {
     return failed(Step::kSlotDeathSignal);
   ::prctl(PR_SET_NAME, "hatchery-zygote");
   return kDone;
+}
+
+/// The C library's, which it needs for nothing here: the kernel writes to them at each switch of
+/// tasks, so that zygote and worker had a page to copy after each clone. For speed alone.
+void forget_restartable_sequences() noexcept {
+#ifdef RSEQ_SIG
+  auto* const area = static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset;
+  constexpr unsigned kSize = 32;  // Whatever __rseq_size says is in use (rseq(2), Linux 4.18).
+  ::syscall(SYS_rseq, area, kSize, RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+#endif
 }
 
 /// For speed alone: where it can't be, all goes on anywhere.
@@ -226,8 +241,17 @@ Failure Zygote::share_page() noexcept {
   if (setup_.injected(Step::kSlotSharePage) || page == MAP_FAILED)
     return failed(Step::kSlotSharePage);
   page_ = static_cast<protocol::SharedPage*>(page);
-  worker_context_.plan = setup_.plan;
+  const protocol::SlotPlan& plan = *setup_.plan;
+  worker_context_.without = plan.without;
+  worker_context_.filter_count = plan.worker_filter_count;
+  worker_context_.filter_listener = plan.filter_listener != 0;
+  worker_context_.filter_late = plan.filter_late != 0;
   worker_context_.filter = setup_.worker_filter();
+  if (plan.worker_filter_count <= std::size(worker_filter_)) {
+    std::memcpy(worker_filter_, worker_context_.filter,
+                plan.worker_filter_count * sizeof worker_filter_[0]);
+    worker_context_.filter = worker_filter_;
+  }
   worker_context_.page = page_;
   worker_context_.socket_fd = context_.socket_fd;
   worker_context_.proc_fd = setup_.proc_fd;
@@ -252,12 +276,12 @@ Failure Zygote::open_oom_score() noexcept {
 }
 
 Failure Zygote::look() noexcept {
-  if (std::exchange(looked_, true) || setup_.without(protocol::kWithoutReset)) return kDone;
-  touched_tmpfs_ = first_touched_tmpfs(setup_);
-  ipc_used_ = ipc_.can_tell() && !ipc_.is_untouched();
+  if (std::exchange(own_.looked, true) || setup_.without(protocol::kWithoutReset)) return kDone;
+  own_.touched_tmpfs = first_touched_tmpfs(own_.tmpfs);
+  own_.ipc_used = own_.ipc.can_tell() && !own_.ipc.is_untouched();
   if (!own_network()) return kDone;
-  if (networks_.fresh.take(networks_.used) < 0) return failed(Step::kSlotSnapshotNetwork);
-  network_used_ = !networks_.used.equals(networks_.fresh);
+  if (own_.fresh_network.take(own_.used_network) < 0) return failed(Step::kSlotSnapshotNetwork);
+  own_.network_used = !own_.used_network.equals(own_.fresh_network);
   return kDone;
 }
 
@@ -265,35 +289,36 @@ Failure Zygote::reset_network(bool first) noexcept {
   if (!own_network()) return kDone;
   if (setup_.injected(Step::kSlotSnapshotNetwork)) return failed(Step::kSlotSnapshotNetwork);
   if (!first) {
-    if (!network_used_) return kDone;
+    if (!own_.network_used) return kDone;
     // The job used the network: sockets in TIME_WAIT and counters would tell of it. Half a
     // millisecond or more.
     if (setup_.injected(Step::kResetNetwork) || ::unshare(CLONE_NEWNET) < 0 ||
         bring_loopback_up() < 0)
       return failed(Step::kResetNetwork);
   }
-  if (networks_.fresh.open_files() < 0) return failed(Step::kSlotSnapshotNetwork);
+  if (own_.fresh_network.open_files() < 0) return failed(Step::kSlotSnapshotNetwork);
   // lo's own start-up (IPv6 address detection) may still be counting: taken until it stands still.
   for (int round = 0; round < 100; ++round) {
-    if (networks_.fresh.take(networks_.fresh) < 0 || networks_.fresh.take(networks_.used) < 0)
+    if (own_.fresh_network.take(own_.fresh_network) < 0 ||
+        own_.fresh_network.take(own_.used_network) < 0)
       return failed(Step::kSlotSnapshotNetwork);
-    if (networks_.used.equals(networks_.fresh)) return kDone;
+    if (own_.used_network.equals(own_.fresh_network)) return kDone;
   }
   errno = EBUSY;
   return failed(Step::kSlotSnapshotNetwork);
 }
 
 Failure Zygote::reset_ipc(bool first) noexcept {
-  if (!own_ipc() || (!first && !ipc_used_)) return kDone;
+  if (!own_ipc() || (!first && !own_.ipc_used)) return kDone;
   if (setup_.injected(Step::kResetIpc) ||
-      ipc_.renew(setup_.proc_fd, !setup_.without(protocol::kWithoutIpcLook)) < 0)
+      own_.ipc.renew(setup_.proc_fd, !setup_.without(protocol::kWithoutIpcLook)) < 0)
     return failed(Step::kResetIpc);
   return kDone;
 }
 
 Failure Zygote::reset(bool first) noexcept {
   if (!first && setup_.without(protocol::kWithoutReset)) return kDone;
-  const Failure mounted = renew_tmpfs(setup_, first ? 0 : touched_tmpfs_, first);
+  const Failure mounted = renew_tmpfs(setup_, own_.tmpfs, first ? 0 : own_.touched_tmpfs, first);
   if (mounted.step != Step::kNone) return mounted;
   // Process ids start over: 2 is the next worker's. Without it a job could count its predecessors.
   if (setup_.injected(Step::kResetPids) || setup_.last_pid_fd < 0 ||
@@ -312,7 +337,7 @@ Failure Zygote::clone_worker() noexcept {
   clone_args args{};
   args.flags = CLONE_CLEAR_SIGHAND;
   // Whatever IPC objects a job leaves die with its own namespace, where the slot's would not tell.
-  if (own_ipc() && !ipc_.can_tell()) args.flags |= CLONE_NEWIPC;
+  if (own_ipc() && !own_.ipc.can_tell()) args.flags |= CLONE_NEWIPC;
   if (context_.job_cgroup_fd >= 0) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<__u64>(context_.job_cgroup_fd);
@@ -326,7 +351,7 @@ Failure Zygote::clone_worker() noexcept {
   const long worker = raw::clone3(args);
   if (worker == 0) run_worker(worker_context_);
   if (worker < 0) return failed(Step::kWorkerClone);
-  worker_ = worker;
+  own_.worker = worker;
   return set_oom_score(own_oom_score_, own_oom_score_size_) ? kDone
                                                             : failed(Step::kWorkerOomScore, 2);
 }
@@ -338,8 +363,9 @@ Ended Zygote::reap() noexcept {
   for (;;) {
     int status = 0;
     rusage usage{};
-    const pid_t reaped = ::wait4(-1, &status, look ? __WALL | WNOHANG : __WALL, &usage);
-    if (reaped < 0 && errno == EINTR) continue;
+    const long reaped =
+        raw::direct(SYS_wait4, -1, &status, look ? __WALL | WNOHANG : __WALL, &usage);
+    if (reaped == -EINTR) continue;
     // ECHILD: nothing of the job is left, since all that lose their parent become the zygote's.
     if (reaped < 0) break;
     if (reaped == 0) {
@@ -357,7 +383,7 @@ Ended Zygote::reap() noexcept {
     ended.involuntary_switches += static_cast<std::uint64_t>(usage.ru_nivcsw);
     // It may have come near its memory limit, which on v1 the zygote has, too, until it is lifted.
     if (WIFSIGNALED(status)) page_->look_at_once = 0;
-    if (reaped != worker_) continue;
+    if (reaped != own_.worker) continue;
     ended.exited_ns = raw::monotonic_ns();
     ended.wait_status = status;
     if (setup_.without(protocol::kWithoutKillAll)) break;
@@ -394,22 +420,22 @@ void Zygote::await_reset_message(bool plan_unread) noexcept {
 void Zygote::run() noexcept {
   require(become_root());
   go_home();
+  forget_restartable_sequences();
   require(build_slot(setup_));
   require(set_rlimits());
   require(drop_bounding_set());
   require(share_page());
   require(open_oom_score());
-  // Copied for no worker, and so not copied back when they are written. For speed alone.
-  ::madvise(&networks_, sizeof networks_, MADV_DONTFORK);
+  ::madvise(&own_, sizeof own_, MADV_DONTFORK);  // For speed alone.
   require(load_filter());
   std::int64_t look_ns = 0;
   for (bool first = true;; first = false) {
     const std::int64_t started_ns = raw::monotonic_ns();
     require(look());
     require(reset(first));
-    worker_context_.reset_ns = first ? 0 : look_ns + raw::monotonic_ns() - started_ns;
-    looked_ = false;
-    worker_context_.first = first;
+    page_->reset_ns = first ? 0 : look_ns + raw::monotonic_ns() - started_ns;
+    page_->first = first ? 1 : 0;
+    own_.looked = false;
     require(clone_worker());
     const Ended ended = reap();
     if (ended.phase == WorkerPhase::kHungUp) ::_exit(0);
@@ -436,6 +462,10 @@ void Zygote::run() noexcept {
 void run_zygote(ZygoteContext& context) noexcept {
   // One zygote a process; static storage keeps the large buffers off the stack.
   static Zygote zygote(context);
+  // The stack goes on at the top of a page, so that zygote and worker have one page each to copy.
+  char* const rest = static_cast<char*>(
+      __builtin_alloca(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) % 4096));
+  __asm__ volatile("" : : "r"(rest) : "memory");
   zygote.run();
 }
 
