@@ -193,7 +193,7 @@ class SlotCgroup {
   Result<void> apply_memory(const CgroupLimits& limits);
   Result<void> apply_cpu_set(const std::optional<std::string>& asked);
   std::optional<std::uint64_t> memory_peak() const;
-  std::optional<std::uint64_t> memory_of_others() const;
+  std::optional<std::uint64_t> memory_of_others();
   std::uint64_t memory_left(std::uint64_t bytes_max) const;
 
   std::vector<std::string> directories_;  // Children before parents.
@@ -226,6 +226,7 @@ class SlotCgroup {
   CpuTimes cpu_before_;
   Pressure pressure_before_;
   std::optional<std::uint64_t> memory_before_;
+  std::optional<std::uint64_t> memory_kernel_before_;
   std::uint64_t socket_memory_before_ = 0;
   std::optional<Counters> counters_before_;
   std::optional<std::uint64_t> throttled_before_;

@@ -105,12 +105,12 @@ SlotCgroup::Pressure SlotCgroup::pressure() const {
           some_pressure_ns(io_pressure_)};
 }
 
-std::optional<std::uint64_t> SlotCgroup::memory_of_others() const {
+std::optional<std::uint64_t> SlotCgroup::memory_of_others() {
   // v2: the group is the job's, and its parked worker becomes the job. Not the job's is only what
   // earlier ones left; what may be stock does not count as that.
   if (memory_v2_) return minus(leftover_bytes(), kStockBytesMax);
   const std::optional<std::uint64_t> usage = memory_usage_.read_number();
-  const std::optional<std::uint64_t> kernel = memory_kernel_.read_number();
+  const std::optional<std::uint64_t> kernel = memory_kernel_before_ = memory_kernel_.read_number();
   if (!usage || !kernel) return usage;
   // Kernel memory is counted to the page and is most of what an idle slot holds; what is above it
   // may be stock, which the job's first pages are taken from.
@@ -146,6 +146,9 @@ std::optional<std::uint64_t> SlotCgroup::memory_peak() const {
   // A peak that can't be reset is the group's since its birth: this job's if it is the first.
   if (!has_own_peak_) return std::nullopt;
   std::optional<std::uint64_t> peak = minus(memory_peak_.read_number(), memory_before_);
+  // What the slot's making or an earlier job left the kernel to free may have been freed since, and
+  // was not in the peak: rather too much than too little.
+  if (peak) *peak += minus(memory_kernel_before_, memory_kernel_.read_number()).value_or(0);
   // Two peaks need not have been at the same time: their sum is the most that it can have been.
   if (peak) *peak += minus(socket_memory_peak_.read_number(), socket_memory_before_).value_or(0);
   return peak;

@@ -84,7 +84,7 @@ void Worker::close_inherited() noexcept {
   if (context_.labelled) {
     // The one file whose path is not yet known to be of use: /proc itself is read-only for a job.
     const long opened =
-        raw::call(SYS_openat, context_.proc_fd, "thread-self/attr/exec", O_WRONLY | O_CLOEXEC);
+        raw::call(SYS_openat, context_.proc_fd, context_.exec_label, O_WRONLY | O_CLOEXEC);
     label_fd_ = static_cast<int>(raw::call(SYS_dup3, opened, last_fd, O_CLOEXEC));
     if (label_fd_ < 0) fail(Step::kWorkerLabel, errno, 0);
     // It may have got one of the standard streams' numbers, which the zygote leaves free.
@@ -242,7 +242,8 @@ void Worker::set_rlimits() const noexcept {
 void Worker::set_label() const noexcept {
   const char* label = body_ + job_.label;
   if (*label == '\0') return;
-  const std::size_t size = std::strlen(label) + 1;
+  std::size_t size = 1;
+  while (label[size - 1] != '\0') ++size;
   check(Step::kWorkerLabel,
         raw::call(SYS_write, label_fd_, label, size) == static_cast<ssize_t>(size) ? 0 : -1);
 }
@@ -281,8 +282,8 @@ void Worker::run() noexcept {
   pidfd_ = static_cast<int>(raw::call(SYS_pidfd_open, raw::call(SYS_getpid), 0));
   check(Step::kWorkerSendReady, pidfd_, 0);
   if (context_.page->first != 0) {
-    root_fd_ =
-        static_cast<int>(raw::call(SYS_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    root_fd_ = static_cast<int>(
+        raw::call(SYS_openat, AT_FDCWD, context_.root, O_PATH | O_DIRECTORY | O_CLOEXEC));
     check(Step::kSlotOpenDirectory, root_fd_);
   }
   drop_privileges();

@@ -30,8 +30,10 @@ struct WorkerContext {
   bool labelled = false;  ///< Jobs come with an SELinux label.
   /// kInlinePlanBytes, zeroed; the plan is relocated in place.
   char* body = nullptr;
-  /// Here, since every worker has this page: it would have to fault in that of a constant.
+  // Here, since constants are on pages that a worker has no copy of.
   char null_device[10] = "/dev/null";
+  char root[2] = "/";
+  char exec_label[22] = "thread-self/attr/exec";
   /// The job's CPUs, as sched_setaffinity(2) takes them; 0 bytes: those that the worker has.
   const char* cpus = nullptr;
   std::size_t cpus_size = 0;

@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/rseq.h>
 #include <sys/wait.h>
 
 #include <bit>
@@ -14,6 +13,8 @@
 #include "workers/raw.h"
 #include "workers/worker_entry.h"
 #include "workers/zygote_ipc.h"
+#include "workers/zygote_memory.h"
+#include "workers/zygote_network.h"
 
 namespace hatchery {
 namespace {
@@ -25,54 +26,8 @@ using protocol::WorkerPhase;
 using protocol::kDone;
 using raw::failed;
 
-/// What a network namespace counts. Every packet, refused connection and failed look-up of a route
-/// moves a counter of one of these files (IPv4 with TCP for both, IPv6).
-class NetworkSnapshot {
- public:
-  /// For the network namespace that the caller is in now.
-  int open_files() noexcept {
-    for (int i = 0; i < kFiles; ++i) {
-      if (fds_[i] >= 0) ::close(fds_[i]);
-      const int fd = ::open(kPaths[i], O_RDONLY | O_CLOEXEC);
-      if (fd < 0 && errno != ENOENT) return -1;  // ENOENT: a kernel without IPv6.
-      fds_[i] = fd < 0 ? -1 : raw::move_up(fd, protocol::kPrivateFdBase);
-    }
-    return 0;
-  }
-  int take(NetworkSnapshot& into) const noexcept {
-    into.size_ = 0;
-    for (int i = 0; i < kFiles; ++i) {
-      if (fds_[i] < 0) continue;
-      char* const text = into.text_ + into.size_;
-      ssize_t got = ::pread(fds_[i], text, sizeof text_ - into.size_, 0);
-      if (got < 0) return -1;
-      const void* const end =
-          i == kSockets ? std::memchr(text, '\n', static_cast<std::size_t>(got)) : nullptr;
-      if (end != nullptr) got = static_cast<const char*>(end) - text;
-      into.size_ += static_cast<std::size_t>(got);
-    }
-    return 0;
-  }
-  bool equals(const NetworkSnapshot& other) const noexcept {
-    return size_ == other.size_ && std::memcmp(text_, other.text_, size_) == 0;
-  }
-
- private:
-  static constexpr int kFiles = 4;
-  // Flow labels outlive their socket by seconds, and move no counter (ipv6(7), IPV6_FLOWLABEL_MGR).
-  // A Unix socket that only a queue still holds is closed by the kernel's collector, some time
-  // later: the first line of sockstat has the number of sockets, the others are of the whole host.
-  static constexpr int kSockets = 3;
-  static constexpr const char* kPaths[kFiles] = {"/proc/self/net/snmp", "/proc/self/net/snmp6",
-                                                 "/proc/self/net/ip6_flowlabel",
-                                                 "/proc/self/net/sockstat"};
-  int fds_[kFiles] = {-1, -1, -1, -1};
-  std::size_t size_ = 0;
-  char text_[12 * 1024];
-};
-
-/// What changes from job to job and is the zygote's alone: on pages of their own, which no worker
-/// has a copy of. Else each would be copied back when it is written next.
+/// What changes from job to job and is the zygote's alone: no worker has a copy of these pages,
+/// which would be copied back when they are written next.
 struct alignas(4096) OwnPages {
   NetworkSnapshot fresh_network;
   NetworkSnapshot used_network;
@@ -84,6 +39,16 @@ struct alignas(4096) OwnPages {
   bool network_used = false;
   bool ipc_used = false;
   int touched_tmpfs = 0;
+};
+
+/// What a worker has a copy of, but for code, the C library's thread and what is shared: in one
+/// place, so that it is one mapping and few page tables. Nothing is written here between two jobs.
+struct alignas(4096) CopiedPages {
+  char stack[32 * 1024];  ///< Of the zygote once the slot is built, and so the worker's.
+  WorkerContext context;
+  sock_filter filter[64];
+  alignas(8) char cpus[1024];  ///< That it might run on before it went home.
+  alignas(8) char body[protocol::kInlinePlanBytes];
 };
 
 class Zygote {
@@ -113,6 +78,8 @@ class Zygote {
            ::pwrite(oom_score_fd_, text, size, 0) == static_cast<ssize_t>(size);
   }
   Ended reap() noexcept;
+  void share_little() noexcept;
+  [[noreturn]] void serve() noexcept;
   /// `plan_unread`: that of a job may come first.
   void await_reset_message(bool plan_unread) noexcept;
   bool own_network() const noexcept {
@@ -122,16 +89,15 @@ class Zygote {
 
   ZygoteContext& context_;
   SlotSetup& setup_;
-  WorkerContext worker_context_{};
-  protocol::SharedPage* page_ = nullptr;
-  sock_filter worker_filter_[64];
   int oom_score_fd_ = -1;
   char own_oom_score_[16] = {};
   std::size_t own_oom_score_size_ = 0;
-  // Members, not locals: the zygote's stack stays one page, and so does every worker's copy.
   OwnPages own_;
-  alignas(8) char body_[protocol::kInlinePlanBytes];
-  alignas(8) char cpus_[1024];  ///< That it might run on before it went home.
+  union {
+    protocol::SharedPage page_;
+    alignas(4096) char shared_[4096];  ///< A shared mapping takes its place.
+  };
+  CopiedPages copied_;
 };
 
 void Zygote::give_up(const Failure& failure) const noexcept {
@@ -158,29 +124,19 @@ Failure Zygote::become_root() const noexcept {
   return kDone;
 }
 
-/// The C library's, which it needs for nothing here: the kernel writes to them at each switch of
-/// tasks, so that zygote and worker had a page to copy after each clone. For speed alone.
-void forget_restartable_sequences() noexcept {
-#ifdef RSEQ_SIG
-  auto* const area = static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset;
-  constexpr unsigned kSize = 32;  // Whatever __rseq_size says is in use (rseq(2), Linux 4.18).
-  ::syscall(SYS_rseq, area, kSize, RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
-#endif
-}
-
 /// For speed alone: where it can't be, all goes on anywhere.
 void Zygote::go_home() noexcept {
   if (context_.home_cpu < 0) return;
   const auto cpu = static_cast<std::size_t>(context_.home_cpu);
-  const long size = ::syscall(SYS_sched_getaffinity, 0, sizeof cpus_, cpus_);
+  const long size = ::syscall(SYS_sched_getaffinity, 0, sizeof copied_.cpus, copied_.cpus);
   if (size <= 0 || cpu / 8 >= static_cast<std::size_t>(size)) return;
   // A mask is an array of long: as bytes in order only on a little-endian machine.
   static_assert(std::endian::native == std::endian::little);
-  alignas(8) static char home[sizeof cpus_];
+  alignas(8) static char home[sizeof copied_.cpus];
   home[cpu / 8] = static_cast<char>(1U << cpu % 8);
   if (::syscall(SYS_sched_setaffinity, 0, size, home) < 0) return;
-  worker_context_.cpus = cpus_;
-  worker_context_.cpus_size = static_cast<std::size_t>(size);
+  copied_.context.cpus = copied_.cpus;
+  copied_.context.cpus_size = static_cast<std::size_t>(size);
 }
 
 Failure Zygote::set_rlimits() const noexcept {
@@ -236,29 +192,28 @@ Failure Zygote::load_filter() const noexcept {
 }
 
 Failure Zygote::share_page() noexcept {
-  void* page = ::mmap(nullptr, sizeof(protocol::SharedPage), PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (setup_.injected(Step::kSlotSharePage) || page == MAP_FAILED)
+  if (setup_.injected(Step::kSlotSharePage) ||
+      ::mmap(shared_, sizeof shared_, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
     return failed(Step::kSlotSharePage);
-  page_ = static_cast<protocol::SharedPage*>(page);
   const protocol::SlotPlan& plan = *setup_.plan;
-  worker_context_.without = plan.without;
-  worker_context_.filter_count = plan.worker_filter_count;
-  worker_context_.filter_listener = plan.filter_listener != 0;
-  worker_context_.filter_late = plan.filter_late != 0;
-  worker_context_.filter = setup_.worker_filter();
-  if (plan.worker_filter_count <= std::size(worker_filter_)) {
-    std::memcpy(worker_filter_, worker_context_.filter,
-                plan.worker_filter_count * sizeof worker_filter_[0]);
-    worker_context_.filter = worker_filter_;
+  copied_.context.without = plan.without;
+  copied_.context.filter_count = plan.worker_filter_count;
+  copied_.context.filter_listener = plan.filter_listener != 0;
+  copied_.context.filter_late = plan.filter_late != 0;
+  copied_.context.filter = setup_.worker_filter();
+  if (plan.worker_filter_count <= std::size(copied_.filter)) {
+    std::memcpy(copied_.filter, copied_.context.filter,
+                plan.worker_filter_count * sizeof copied_.filter[0]);
+    copied_.context.filter = copied_.filter;
   }
-  worker_context_.page = page_;
-  worker_context_.socket_fd = context_.socket_fd;
-  worker_context_.proc_fd = setup_.proc_fd;
-  worker_context_.labelled = setup_.file_context[0] != '\0';
-  worker_context_.body = body_;
-  worker_context_.fault_step = setup_.fault_step;
-  worker_context_.fault_errnum = setup_.fault_errnum;
+  copied_.context.page = &page_;
+  copied_.context.socket_fd = context_.socket_fd;
+  copied_.context.proc_fd = setup_.proc_fd;
+  copied_.context.labelled = setup_.file_context[0] != '\0';
+  copied_.context.body = copied_.body;
+  copied_.context.fault_step = setup_.fault_step;
+  copied_.context.fault_errnum = setup_.fault_errnum;
   return kDone;
 }
 
@@ -329,11 +284,11 @@ Failure Zygote::reset(bool first) noexcept {
 }
 
 Failure Zygote::clone_worker() noexcept {
-  page_->phase = WorkerPhase::kBorn;
-  page_->failure = {};
-  page_->look_at_once = 0;
-  page_->planned_ns = 0;
-  page_->exec_ns = 0;
+  page_.phase = WorkerPhase::kBorn;
+  page_.failure = {};
+  page_.look_at_once = 0;
+  page_.planned_ns = 0;
+  page_.exec_ns = 0;
   clone_args args{};
   args.flags = CLONE_CLEAR_SIGHAND;
   // Whatever IPC objects a job leaves die with its own namespace, where the slot's would not tell.
@@ -349,7 +304,7 @@ Failure Zygote::clone_worker() noexcept {
   if (setup_.injected(Step::kWorkerOomScore) || !set_oom_score("1000", 4))
     return failed(Step::kWorkerOomScore);
   const long worker = raw::clone3(args);
-  if (worker == 0) run_worker(worker_context_);
+  if (worker == 0) run_worker(copied_.context);
   if (worker < 0) return failed(Step::kWorkerClone);
   own_.worker = worker;
   return set_oom_score(own_oom_score_, own_oom_score_size_) ? kDone
@@ -382,7 +337,7 @@ Ended Zygote::reap() noexcept {
     ended.voluntary_switches += static_cast<std::uint64_t>(usage.ru_nvcsw);
     ended.involuntary_switches += static_cast<std::uint64_t>(usage.ru_nivcsw);
     // It may have come near its memory limit, which on v1 the zygote has, too, until it is lifted.
-    if (WIFSIGNALED(status)) page_->look_at_once = 0;
+    if (WIFSIGNALED(status)) page_.look_at_once = 0;
     if (reaped != own_.worker) continue;
     ended.exited_ns = raw::monotonic_ns();
     ended.wait_status = status;
@@ -390,10 +345,10 @@ Ended Zygote::reap() noexcept {
     look = true;
   }
   ended.ended_ns = raw::monotonic_ns();
-  ended.phase = page_->phase;
-  ended.failure = page_->failure;
-  ended.planned_ns = page_->planned_ns;
-  ended.exec_ns = page_->exec_ns;
+  ended.phase = page_.phase;
+  ended.failure = page_.failure;
+  ended.planned_ns = page_.planned_ns;
+  ended.exec_ns = page_.exec_ns;
   return ended;
 }
 
@@ -417,24 +372,37 @@ void Zygote::await_reset_message(bool plan_unread) noexcept {
   ::close(fds[0]);
 }
 
+/// With workers, who need but these and their code.
+void Zygote::share_little() noexcept {
+  forget_restartable_sequences();
+  const void* const needed[] = {reinterpret_cast<const void*>(&run_worker),
+                                __builtin_thread_pointer(), copied_.context.filter, shared_};
+  copy_only(setup_.proc_fd, copied_.stack, sizeof copied_, needed, std::size(needed));
+}
+
 void Zygote::run() noexcept {
   require(become_root());
   go_home();
-  forget_restartable_sequences();
   require(build_slot(setup_));
   require(set_rlimits());
   require(drop_bounding_set());
   require(share_page());
   require(open_oom_score());
-  ::madvise(&own_, sizeof own_, MADV_DONTFORK);  // For speed alone.
+  share_little();
   require(load_filter());
+  go_on_with_stack(
+      copied_.stack, sizeof copied_.stack,
+      [](void* zygote) { static_cast<Zygote*>(zygote)->serve(); }, this);
+}
+
+void Zygote::serve() noexcept {
   std::int64_t look_ns = 0;
   for (bool first = true;; first = false) {
     const std::int64_t started_ns = raw::monotonic_ns();
     require(look());
     require(reset(first));
-    page_->reset_ns = first ? 0 : look_ns + raw::monotonic_ns() - started_ns;
-    page_->first = first ? 1 : 0;
+    page_.reset_ns = first ? 0 : look_ns + raw::monotonic_ns() - started_ns;
+    page_.first = first ? 1 : 0;
     own_.looked = false;
     require(clone_worker());
     const Ended ended = reap();
@@ -450,7 +418,7 @@ void Zygote::run() noexcept {
     // Beside the pool's own work, so that what it asks for is there, mostly, without a sleep.
     // Nothing is changed yet, and no memory taken worth the name: figures and files are still read.
     const std::int64_t ended_ns = raw::monotonic_ns();
-    const Failure looked = page_->look_at_once != 0 ? look() : kDone;
+    const Failure looked = page_.look_at_once != 0 ? look() : kDone;
     look_ns = raw::monotonic_ns() - ended_ns;
     await_reset_message(parked);
     require(looked);
@@ -462,10 +430,6 @@ void Zygote::run() noexcept {
 void run_zygote(ZygoteContext& context) noexcept {
   // One zygote a process; static storage keeps the large buffers off the stack.
   static Zygote zygote(context);
-  // The stack goes on at the top of a page, so that zygote and worker have one page each to copy.
-  char* const rest = static_cast<char*>(
-      __builtin_alloca(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) % 4096));
-  __asm__ volatile("" : : "r"(rest) : "memory");
   zygote.run();
 }
 
