@@ -180,10 +180,10 @@ void Worker::receive_plan() noexcept {
     return;
   }
   --received_count_;
-  const long mapped = raw::call(SYS_mmap, nullptr, job_.body_size, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE, received_[received_count_], 0);
-  if (mapped == -1) fail(Step::kWorkerReceivePlan, errno, 1);
-  body_ = reinterpret_cast<char*>(mapped);
+  void* mapped = ::mmap(nullptr, job_.body_size, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+                        received_[received_count_], 0);
+  if (mapped == MAP_FAILED) fail(Step::kWorkerReceivePlan, errno, 1);
+  body_ = static_cast<char*>(mapped);
 }
 
 void Worker::check_plan() noexcept {

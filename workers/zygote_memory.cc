@@ -26,7 +26,7 @@ void copy_only(int proc_fd, const char* begin, std::size_t size, const void* con
   const auto kept_from = reinterpret_cast<std::uintptr_t>(begin);
   const std::uintptr_t kept_to = kept_from + size;
   const auto leave_out = [](std::uintptr_t from, std::uintptr_t to) noexcept {
-    if (from < to) ::madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTFORK);
+    if (from < to) raw::call(SYS_madvise, from, to - from, MADV_DONTFORK);
   };
   for (const char* line = text; const char* end = std::strchr(line, '\n'); line = end + 1) {
     std::uintptr_t from = 0;
