@@ -6,6 +6,7 @@
 
 #include "bench/batch_runner.h"
 #include "bench/process_runner.h"
+#include "bench/protections.h"
 
 namespace hatchery::bench {
 
@@ -85,17 +86,26 @@ Result<void> PoolRunner::run_many(unsigned count) {
 }
 
 std::vector<Way> pool_ways(const std::string& cgroup_parent) {
-  Way pool{.name = "pool",
-           .kind = WayKind::kPool,
-           .what = "libhatchery in this process: all namespaces, cgroup limits, seccomp filter"};
-  pool.make = [cgroup_parent](const Program& program,
-                              unsigned in_flight) -> Result<std::unique_ptr<Runner>> {
-    Result<std::unique_ptr<PoolRunner>> runner =
-        PoolRunner::create(program, {.in_flight = in_flight, .cgroup_parent = cgroup_parent});
-    if (!runner) return std::move(runner).error();
-    return std::unique_ptr<Runner>(*std::move(runner));
+  const auto in_process = [&](const char* name, WayKind kind, const char* what,
+                              std::function<void(PoolConfig&)> change) {
+    Way way{.name = name, .kind = kind, .what = what};
+    way.make = [cgroup_parent, change = std::move(change)](
+                   const Program& program, unsigned in_flight) -> Result<std::unique_ptr<Runner>> {
+      Result<std::unique_ptr<PoolRunner>> runner = PoolRunner::create(
+          program, {.in_flight = in_flight, .cgroup_parent = cgroup_parent, .change = change});
+      if (!runner) return std::move(runner).error();
+      return std::unique_ptr<Runner>(*std::move(runner));
+    };
+    return way;
   };
-  return {std::move(pool), batch_way(cgroup_parent)};
+  return {
+      in_process("pool", WayKind::kPool,
+                 "libhatchery in this process: all namespaces, cgroup limits, seccomp filter", {}),
+      in_process("open_pool", WayKind::kFloor,
+                 "the same without any protection that a test can leave out, nor reset: what "
+                 "queue, report, limits and figures take",
+                 leave_out_protections),
+      batch_way(cgroup_parent)};
 }
 
 }  // namespace hatchery::bench

@@ -7,6 +7,7 @@
 
 #include "bench/floors.h"
 #include "bench/pool_runner.h"
+#include "bench/protections.h"
 #include "bench/turns.h"
 #include "core/files.h"
 #include "workers/protocol.h"
@@ -213,6 +214,12 @@ void measure_kernel(Bench& bench) {
 }
 
 }  // namespace
+
+void leave_out_protections(PoolConfig& config) {
+  const Variant none = none_of(variants());
+  config.testing_without = none.without;
+  none.change(config);
+}
 
 void register_pool_protections(Bench& bench) {
   register_measure(bench, "protections/pool", [&bench] { measure_pool(bench); });
