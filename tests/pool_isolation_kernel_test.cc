@@ -139,6 +139,15 @@ TEST_F(PoolIsolation, AnIpcNamespaceServesTheNextJobUnlessOneMadeSomethingInIt) 
   }
 }
 
+TEST_F(PoolIsolation, IpcObjectsHaveTheNumbersThatANewNamespaceGives) {
+  const std::string script =
+      "for kind in q:-Q m:'-M 1' s:'-S 1'; do first=$(ipcmk ${kind#*:} | tr -dc 0-9); "
+      "ipcrm -${kind%%:*} $first; second=$(ipcmk ${kind#*:} | tr -dc 0-9); "
+      "echo $first $second $(ipcmk ${kind#*:} | tr -dc 0-9); done";
+  EXPECT_EQ(seen(script), "0 1 2\n0 1 2\n0 1 2\n");
+  EXPECT_EQ(seen(script, protocol::kWithoutIpcLook), "0 1 2\n0 1 2\n0 1 2\n");
+}
+
 TEST_F(PoolIsolation, AJobHasAnIpcNamespaceOfItsOwnWhereTheSlotsIsNotLookedAt) {
   profile().slots_max = 1;
   config.testing_without = protocol::kWithoutIpcLook;

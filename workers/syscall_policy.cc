@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -89,6 +90,9 @@ constexpr std::array kOwnCalls{
     OwnCall{SYS_fstat}, OwnCall{SYS_statx}, OwnCall{SYS_pread64}, OwnCall{SYS_pwrite64},
     OwnCall{SYS_unshare}, OwnCall{SYS_clone3}, OwnCall{SYS_wait4}, OwnCall{SYS_kill},
     OwnCall{SYS_fsopen}, OwnCall{SYS_fsconfig}, OwnCall{SYS_fsmount}, OwnCall{SYS_utimensat},
+    OwnCall{SYS_semget, {IPC_PRIVATE, 1, 0}}, OwnCall{SYS_semctl, {std::nullopt, 0, IPC_RMID}},
+    OwnCall{SYS_shmget, {IPC_PRIVATE, 1, 0}}, OwnCall{SYS_shmctl, {std::nullopt, IPC_RMID}},
+    OwnCall{SYS_msgget, {IPC_PRIVATE, 0}}, OwnCall{SYS_msgctl, {std::nullopt, IPC_RMID}},
     OwnCall{SYS_socket, {AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0}},
     OwnCall{SYS_ioctl, {std::nullopt, SIOCSIFFLAGS}}, OwnCall{SYS_clock_gettime, {CLOCK_MONOTONIC}},
     // A worker before it is parked.

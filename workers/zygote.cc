@@ -372,11 +372,10 @@ void Zygote::await_reset_message(bool plan_unread) noexcept {
   ::close(fds[0]);
 }
 
-/// With workers, who need but these and their code.
+/// With workers, who need but these and what the program is made of.
 void Zygote::share_little() noexcept {
   forget_restartable_sequences();
-  const void* const needed[] = {reinterpret_cast<const void*>(&run_worker),
-                                __builtin_thread_pointer(), copied_.context.filter, shared_};
+  const void* const needed[] = {__builtin_thread_pointer(), copied_.context.filter, shared_};
   copy_only(setup_.proc_fd, copied_.stack, sizeof copied_, needed, std::size(needed));
 }
 

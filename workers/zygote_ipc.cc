@@ -1,6 +1,10 @@
 #include "workers/zygote_ipc.h"
 
+#include <sys/ipc.h>
 #include <sys/mount.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 
 #include "workers/raw.h"
@@ -14,6 +18,17 @@ constexpr const char* kNextIds[] = {"sys/kernel/sem_next_id", "sys/kernel/shm_ne
 constexpr char kFirstId = '0';
 /// No clock tells it: a queue may be made in the very tick of its namespace.
 constexpr time_t kNeverSeconds = -1;
+
+/// One object of each kind, which goes again. The numbers after one that was asked for go on from
+/// the last that was not: so a job's second object of a kind has the number 1, even if its first is
+/// gone, as in any new namespace.
+bool move_numbers() noexcept {
+  const int sem = ::semget(IPC_PRIVATE, 1, 0);
+  const int shm = ::shmget(IPC_PRIVATE, 1, 0);
+  const int msg = ::msgget(IPC_PRIVATE, 0);
+  return ::semctl(sem, 0, IPC_RMID) == 0 && ::shmctl(shm, IPC_RMID, nullptr) == 0 &&
+         ::msgctl(msg, IPC_RMID, nullptr) == 0;
+}
 
 /// The namespace's own, in which every queue is a file.
 int mount_queues() noexcept {
@@ -36,6 +51,7 @@ void IpcNamespace::forget() noexcept {
 }
 
 bool IpcNamespace::mark(int proc_fd) noexcept {
+  if (!move_numbers()) return false;
   for (int kind = 0; kind < kKinds; ++kind) {
     const int fd = ::openat(proc_fd, kNextIds[kind], O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return false;

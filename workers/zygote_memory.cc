@@ -9,6 +9,10 @@
 
 #include "workers/raw.h"
 
+// ld(1)'s names for the end of all code, and of all that is initialised.
+extern "C" const char etext[];   // NOLINT
+extern "C" const char _edata[];  // NOLINT
+
 namespace hatchery {
 
 void copy_only(int proc_fd, const char* begin, std::size_t size, const void* const* needed,
@@ -25,6 +29,10 @@ void copy_only(int proc_fd, const char* begin, std::size_t size, const void* con
 
   const auto kept_from = reinterpret_cast<std::uintptr_t>(begin);
   const std::uintptr_t kept_to = kept_from + size;
+  // Of the program all but its headers: a worker's constants, and the table through which what a
+  // compiler makes of a copy calls memcpy, are where the compiler likes them.
+  const std::uintptr_t program_from = reinterpret_cast<std::uintptr_t>(etext) - 1;
+  const auto program_to = reinterpret_cast<std::uintptr_t>(_edata);
   const auto leave_out = [](std::uintptr_t from, std::uintptr_t to) noexcept {
     if (from < to) raw::call(SYS_madvise, from, to - from, MADV_DONTFORK);
   };
@@ -33,7 +41,7 @@ void copy_only(int proc_fd, const char* begin, std::size_t size, const void* con
     std::uintptr_t to = 0;
     const char* const dash = std::from_chars(line, end, from, 16).ptr;
     std::from_chars(dash + 1, end, to, 16);
-    bool whole = false;
+    bool whole = from < program_to && program_from < to;
     for (std::size_t i = 0; i < count; ++i) {
       const auto address = reinterpret_cast<std::uintptr_t>(needed[i]);
       whole |= from <= address && address < to;

@@ -7,8 +7,9 @@
 
 namespace hatchery {
 
-/// From now on no clone copies any mapping of the caller's but `size` bytes from `begin` on (whole
-/// pages), and those that hold one of the `count` addresses of `needed`. `proc_fd` is of /proc.
+/// From now on no clone copies any mapping of the caller's but those of the program itself, `size`
+/// bytes from `begin` on (whole pages), and those that hold one of the `count` addresses of
+/// `needed`. `proc_fd` is of /proc.
 void copy_only(int proc_fd, const char* begin, std::size_t size, const void* const* needed,
                std::size_t count) noexcept;
 
