@@ -30,7 +30,7 @@ struct WorkerContext {
   bool labelled = false;  ///< Jobs come with an SELinux label.
   /// kInlinePlanBytes, zeroed; the plan is relocated in place.
   char* body = nullptr;
-  // Here, since constants are on pages that a worker has no copy of.
+  // Here, where every worker has a page: that of constants it would fault in.
   char null_device[10] = "/dev/null";
   char root[2] = "/";
   char exec_label[22] = "thread-self/attr/exec";
