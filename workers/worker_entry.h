@@ -14,7 +14,7 @@ namespace hatchery {
 /// What the worker walks; all of it made by the zygote before its first clone, which stays its
 /// owner, and the same for all workers: a page that the zygote writes between two is copied.
 struct WorkerContext {
-  // Of the slot's plan, whose pages a worker would have to fault in.
+  // Of the slot's plan, which a worker has no copy of, but where its filter is large.
   std::uint32_t without = 0;
   std::uint32_t filter_count = 0;  ///< 0: the zygote's is all.
   bool filter_listener = false;
