@@ -125,14 +125,10 @@ inline int open_in_root(int root_fd, const char* path, std::uint64_t flags) noex
 /// The same under the lowest free number from `base` on; `fd` is closed, whatever comes of it.
 inline int move_up(int fd, int base) noexcept {
   const long moved = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base);
-  if (moved >= 0) {
-    call(SYS_close, fd);
-    return static_cast<int>(moved);
-  }
   const int saved_errno = errno;
   call(SYS_close, fd);
   errno = saved_errno;
-  return -1;
+  return static_cast<int>(moved);
 }
 
 /// dup2(2), which not every architecture has.
